@@ -1,0 +1,30 @@
+# Every target makes or renews the environment first; that costs nothing when nothing changed.
+
+.DEFAULT_GOAL := help
+.PHONY: help env check fmt test swarm bench docs
+BIN := .venv/bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+
+env: ## make or renew .venv
+	@scripts/provision.sh
+
+check: env ## every check and every test, as CI runs them
+	@scripts/check.sh
+
+fmt: env ## format and mend what can be mended by machine
+	@$(BIN)/ruff check --fix-only --quiet crypto wire node chat scripts tests
+	@$(BIN)/ruff format crypto wire node chat scripts tests
+
+test: env ## the tests alone; make test ARGS="tests/wire -x"
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+swarm: env ## a swarm of hosts on this machine and a chat with it
+	@scripts/local-swarm.sh
+
+bench: env ## measure speed on this machine; make bench ARGS=...
+	@$(BIN)/python -m scripts.bench $(ARGS)
+
+docs: env ## rewrite the tables of specs/ from the code
+	@$(BIN)/python -m scripts.check_specs --write

@@ -1,0 +1,281 @@
+"""Joins links, slices, tokenizer and session into a `Driver`. The whole wiring of a client is on this screen."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from chat.chain import Chain, ChainSpec
+from chat.conversation import Conversation
+from chat.driver import ClientOptions, Contact
+from chat.errors import ChatError, HostUnreachable, ModelError, UsageError
+from chat.events import Event
+from chat.front import Front
+from chat.route import Candidate, Need, plan
+from chat.session import AnswerOptions, AnswerSession
+from chat.tokenizer import Tokenizer
+from crypto.identity import PeerId
+from node import keyfile, paths
+from node.errors import NodeError
+from node.slices.compute import ComputeThread
+from node.slices.errors import SliceError
+from node.slices.facts import ModelFacts, read_facts
+from node.store import checkpoint
+from node.transport.link import Link
+from node.transport.pool import LinkPool
+from wire import limits
+from wire.codes import Code
+from wire.messages.base import Message
+from wire.messages.hosting import Describe, Hosting
+from wire.tensors import DType
+from wire.types import LayerRange, ModelId, SessionId
+
+DEFAULT_CONTEXT: Final = 4096
+_DESCRIBE_TIMEOUT_S: Final = 5.0
+_WIRE_DTYPES: Final = {"float32": DType.FLOAT32, "bfloat16": DType.BFLOAT16, "float16": DType.FLOAT16}
+
+
+async def connect(options: ClientOptions, *, progress: Callable[[str], None] = lambda _: None) -> Client:
+    """Load the client's part of the model, reach the contacts, and return a conversation ready to be asked.
+
+    Args:
+        progress: told, in a few words, what is being waited for.
+
+    Raises:
+        ChatError: with a sentence for the person.
+    """
+    client = Client(options)
+    try:
+        await client.start(progress)
+    except BaseException:
+        await client.close()
+        raise
+    return client
+
+
+class Client:
+    """One conversation with one model over the hosts of its contacts; a `Driver`."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        self.model_name = ""
+        self._options = options
+        self._compute = ComputeThread(options.threads)
+        self._hosting: dict[PeerId, asyncio.Future[Hosting]] = {}
+        self._chain: Chain | None = None
+        self._pool: LinkPool | None = None
+        self._loaded: _Loaded | None = None
+
+    @property
+    def model_id(self) -> ModelId:
+        """The id of the model that answers."""
+        return self._ready.model
+
+    @property
+    def session(self) -> AnswerSession:
+        """The loop of the answers, for measurements."""
+        return self._ready.session
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        """Load and connect, both at once. Raises `ChatError`."""
+        options = self._options
+        self._compute.start()
+        try:
+            folder = checkpoint.resolve(options.model)
+            identity = keyfile.load_or_create(options.identity_file or paths.identity_file())
+            agent = f"lamella/{version('lamella')}"
+            self._pool = LinkPool(
+                identity, options.network, agent, on_message=self._on_message, on_closed=self._on_closed
+            )
+            progress("reaching hosts and loading the first layers")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reach())
+                naming = group.create_task(_name(folder))
+                tokenizing = group.create_task(asyncio.to_thread(Tokenizer.load, folder))
+                facts = await self._compute.run(read_facts, folder)
+                dtype = options.dtype or facts.dtype
+                front = await self._compute.run(_load_front, folder, facts, options, dtype)
+            self.model_name = folder.name
+            self._loaded = _Loaded(
+                me=identity.peer_id,
+                model=naming.result(),
+                facts=facts,
+                dtype=_WIRE_DTYPES[dtype],
+                tokenizer=tokenizing.result(),
+                conversation=self._begin(tokenizing.result(), facts),
+                session=AnswerSession(front=front, compute=self._compute, open_chain=self._open_chain),
+            )
+        except ExceptionGroup as group_error:
+            raise _as_chat_error(group_error) from group_error
+        except (NodeError, SliceError) as error:
+            raise ModelError(str(error)) from error
+
+    async def ask(self, text: str) -> AsyncIterator[Event]:
+        """Ask the next question; see `Driver.ask`."""
+        ready = self._ready
+        positions = self._positions(ready.facts)
+        turn = ready.conversation.begin(text)
+        answer = AnswerOptions(
+            stop_ids=ready.tokenizer.stop_ids,
+            max_tokens=self._options.max_tokens,
+            positions=positions,
+            sampling=self._options.sampling,
+        )
+        events = ready.session.answer(turn.ids, ready.tokenizer.stream(), answer)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
+            ready.conversation.answered(ready.session.answered)
+
+    async def reset(self) -> None:
+        """Forget the conversation, here and at every hop."""
+        ready = self._ready
+        await ready.session.close()
+        ready.conversation = self._begin(ready.tokenizer, ready.facts)
+
+    async def close(self) -> None:
+        """End the sessions and links. Safe to call twice."""
+        if self._loaded is not None and self._compute.running:
+            await self._loaded.session.close()
+        if self._pool is not None:
+            await self._pool.close(Code.SHUTTING_DOWN, "the client is done")
+        await self._compute.stop()
+
+    @property
+    def _ready(self) -> _Loaded:
+        if self._loaded is None:
+            raise RuntimeError("the client was not started")
+        return self._loaded
+
+    def _begin(self, tokenizer: Tokenizer, facts: ModelFacts) -> Conversation:
+        return Conversation(tokenizer, self._options.system, context=self._positions(facts))
+
+    def _positions(self, facts: ModelFacts) -> int:
+        return min(facts.max_positions, self._options.context or DEFAULT_CONTEXT)
+
+    async def _open_chain(self) -> Chain:
+        """Ask the hosts what they serve, plan a route over it and open a session on each hop."""
+        ready = self._ready
+        if self._pool is None:
+            raise RuntimeError("the client was not started")
+        candidates = [
+            Candidate(
+                peer=link.peer_id,
+                address=link.remote,
+                offer=offer,
+                link_s=link.round_trip_s or 0.0,
+                draining=hosting.draining,
+            )
+            for link, hosting in await self._reach()
+            for offer in hosting.offers
+        ]
+        need = Need(
+            model=ready.model,
+            layers=LayerRange(self._options.front_layers, ready.facts.num_layers),
+            private_ends=self._options.private_ends,
+            dtype=ready.dtype,
+            positions=self._positions(ready.facts),
+        )
+        route = plan(candidates, need)
+        spec = ChainSpec(
+            route=route,
+            me=ready.me,
+            hidden_size=ready.facts.hidden_size,
+            positions=need.positions,
+            sampling=self._options.sampling,
+        )
+        ids = tuple(SessionId(secrets.token_bytes(limits.SESSION_ID_BYTES)) for _ in route.hops)
+        self._chain = Chain(spec, self._pool.links, ids)
+        await self._chain.open()
+        return self._chain
+
+    async def _reach(self) -> list[tuple[Link, Hosting]]:
+        """Link to every contact and hear what it serves. Raises `HostUnreachable` when none answers."""
+        if not self._options.contacts:
+            raise HostUnreachable("no host is known; give one with --peer IP:PORT")
+        answers = await asyncio.gather(
+            *(self._describe(contact) for contact in self._options.contacts), return_exceptions=True
+        )
+        failures = [one for one in answers if isinstance(one, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, NodeError | TimeoutError):
+                raise failure
+        if len(failures) == len(answers):
+            reasons = "; ".join(str(one) or "it gave no answer in time" for one in failures)
+            raise HostUnreachable(f"no host could be reached: {reasons}")
+        return [one for one in answers if not isinstance(one, BaseException)]
+
+    async def _describe(self, contact: Contact) -> tuple[Link, Hosting]:
+        if self._pool is None:
+            raise RuntimeError("the client was not started")
+        link = await self._pool.link_to(contact.peer, contact.address)
+        answer = self._hosting.setdefault(link.peer_id, asyncio.get_running_loop().create_future())
+        link.send(Describe())
+        async with asyncio.timeout(_DESCRIBE_TIMEOUT_S):
+            return link, await asyncio.shield(answer)
+
+    def _on_message(self, link: Link, message: Message) -> None:
+        if isinstance(message, Hosting):
+            waiting = self._hosting.pop(link.peer_id, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message)
+        elif self._chain is not None:
+            self._chain.on_message(link.peer_id, message)
+
+    def _on_closed(self, link: Link, code: Code, detail: str) -> None:
+        waiting = self._hosting.pop(link.peer_id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(
+                HostUnreachable(f"host {link.peer_id.short} ended the link: {detail or code.text}")
+            )
+            waiting.exception()
+        if self._chain is not None:
+            self._chain.on_closed(link.peer_id, code, detail)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Loaded:
+    """What a started client has."""
+
+    me: PeerId
+    model: ModelId
+    facts: ModelFacts
+    dtype: DType
+    tokenizer: Tokenizer
+    conversation: Conversation
+    session: AnswerSession
+
+
+async def _name(folder: Path) -> ModelId:
+    return await asyncio.to_thread(checkpoint.model_id, folder, cache_dir=paths.cache_dir())
+
+
+def _load_front(folder: Path, facts: ModelFacts, options: ClientOptions, dtype: str) -> Front:
+    most = facts.num_layers - 1
+    if options.front_layers > most:
+        raise UsageError(f"this model has {facts.num_layers} layers; keep at most {most} of them here")
+    return Front.load(
+        folder,
+        front_layers=options.front_layers,
+        private_ends=options.private_ends,
+        num_layers=facts.num_layers,
+        dtype=dtype,
+    )
+
+
+def _as_chat_error(group: ExceptionGroup[Exception]) -> Exception:
+    """The one error of a failed start that a person should read."""
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            return _as_chat_error(error)
+        if isinstance(error, ChatError):
+            return error
+        if isinstance(error, NodeError | SliceError):
+            return ModelError(str(error))
+    return group

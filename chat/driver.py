@@ -1,0 +1,75 @@
+"""The seam between an answer's machinery and whoever shows it: the command line, the screen, later an HTTP gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from chat.events import Event
+from crypto.identity import PeerId
+from wire.types import Address, ModelId, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A host to ask first: where it is and, when known, who it must prove to be."""
+
+    address: Address
+    peer: PeerId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """Everything a person can choose about how their questions are answered."""
+
+    model: str
+    """`pocket` or the folder of a checkpoint."""
+    contacts: tuple[Contact, ...]
+    front_layers: int = 1
+    """Layers, after the embedding, that this machine computes itself."""
+    private_ends: bool = False
+    """Also keep the final norm and `lm_head` here, so that no host sees a token id."""
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int = 512
+    """The longest answer, in tokens."""
+    context: int | None = None
+    """Positions to reserve at each host; the model's own limit, at most 4096, when None."""
+    dtype: str | None = None
+    """`float32`, `bfloat16` or `float16`; the checkpoint's own when None."""
+    system: str | None = None
+    """A system message to begin the conversation with."""
+    network: str = "main"
+    identity_file: Path | None = None
+    threads: int | None = None
+
+
+class Driver(Protocol):
+    """One conversation with one model over one swarm."""
+
+    @property
+    def model_name(self) -> str:
+        """The model's name for people."""
+        ...
+
+    @property
+    def model_id(self) -> ModelId:
+        """The model's id."""
+        ...
+
+    def ask(self, text: str) -> AsyncIterator[Event]:
+        """Ask the next question of the conversation.
+
+        Closing the iterator, or cancelling the task that reads it, cancels the answer at every hop; what was
+        answered so far stays in the conversation. Raises an error of `chat.errors` while iterating.
+        """
+        ...
+
+    async def reset(self) -> None:
+        """Forget the conversation, here and at every hop."""
+        ...
+
+    async def close(self) -> None:
+        """End the sessions and links. Safe to call twice."""
+        ...

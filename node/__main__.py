@@ -1,0 +1,41 @@
+"""The entry point `lamella-node`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from node import cli
+from node.errors import NodeError
+from node.slices import threads
+from node.slices.errors import SliceError
+from node.status import StatusLine
+
+
+def main() -> int:
+    """Run the daemon. Returns the exit code."""
+    config = cli.parse()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    status = StatusLine(as_json=config.json)
+    threads.prepare(config.threads)
+    # After `prepare`: the daemon imports torch, which reads its threading environment once, at import.
+    import uvloop
+
+    from node import daemon
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(daemon.run(config, status))
+    except daemon.Interrupted as error:
+        status.say("stopped", f"lamella-node: {error.cause}", cut_off=0)
+    except (NodeError, SliceError) as error:
+        status.say("error", f"lamella-node: {error}", message=str(error))
+        if config.json:
+            print(f"lamella-node: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The command line of `lamella-node`: words in, a `NodeConfig` out. Imports nothing heavy, so that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from node.config import DEFAULT_GRACE_S, DEFAULT_KV_BYTES, DTYPES, NodeConfig, SliceRequest
+from wire import limits
+from wire.errors import InvalidValue
+from wire.types import Address, LayerRange
+
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_EPILOG: Final = """\
+examples:
+  lamella-node --model pocket --layers 6:12 --listen 127.0.0.1:7311
+  lamella-node --model pocket --layers 0:6 --layers 12:18 --model ~/models/qwen --layers 4:8
+
+--layers belongs to the --model before it; a --model without --layers is served whole.
+On SIGTERM or Ctrl-C the host takes no new session, lets answers under way finish within
+the grace and says how many it cut off; a second signal stops at once.
+
+exit codes: 0 stopped when asked, 1 could not start or go on, 2 wrong usage
+"""
+
+
+def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
+    """Read the command line. Exits with 2 and a sentence on wrong usage, with 0 after `--help` or `--version`."""
+    parser = _parser()
+    words = parser.parse_args(arguments)
+    slices: list[SliceRequest] = []
+    for model, ranges in words.slices or []:
+        slices += [SliceRequest(model, layers) for layers in ranges] or [SliceRequest(model, None)]
+    if not slices:
+        parser.error("nothing to serve; give --model pocket --layers 6:12")
+    if len(slices) > limits.MAX_SLICES_PER_PEER:
+        parser.error(f"at most {limits.MAX_SLICES_PER_PEER} slices can be served by one process")
+    return NodeConfig(
+        slices=tuple(slices),
+        listen=words.listen,
+        identity_file=words.identity,
+        network=words.network,
+        dtype=words.dtype,
+        threads=words.threads,
+        kv_bytes=words.kv_memory,
+        grace_s=words.grace,
+        json=words.json,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lamella-node",
+        description="Serve layers of a language model to the peers of a swarm.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--version", action="version", version=f"lamella-node {version('lamella')}")
+    add(
+        "--model",
+        action=_Model,
+        dest="slices",
+        metavar="MODEL",
+        help="`pocket`, or the folder of a checkpoint; may be repeated",
+    )
+    add(
+        "--layers",
+        action=_Layers,
+        dest="slices",
+        metavar="START:END",
+        help="layers of that model to serve, as in 6:12; may be repeated",
+    )
+    add(
+        "--listen",
+        type=_address,
+        default=Address("127.0.0.1", 0),
+        metavar="IP:PORT",
+        help="where to take links; port 0 picks a free one (default 127.0.0.1:0)",
+    )
+    add(
+        "--identity", type=Path, metavar="FILE", help="identity file (default: the one shared with `lamella`)"
+    )
+    add(
+        "--network",
+        type=_network,
+        default="main",
+        metavar="NAME",
+        help="peers of another network are refused (default main)",
+    )
+    add("--dtype", choices=DTYPES, help="numerics to compute in (default: the checkpoint's)")
+    add("--threads", type=_threads, metavar="N", help="compute threads (default: one per core)")
+    add(
+        "--kv-memory",
+        type=_bytes,
+        default=DEFAULT_KV_BYTES,
+        metavar="SIZE",
+        help="memory for sessions, as in 512M or 4G (default 1G)",
+    )
+    add(
+        "--grace",
+        type=_seconds,
+        default=DEFAULT_GRACE_S,
+        metavar="SECONDS",
+        help=f"how long answers may go on after a stop is asked for (default {DEFAULT_GRACE_S:g})",
+    )
+    add("--json", action="store_true", help="status as JSON lines on standard output")
+    return parser
+
+
+class _Model(argparse.Action):
+    """Begins a new model in the list of slices."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        namespace.slices = [*(namespace.slices or []), (values, [])]
+
+
+class _Layers(argparse.Action):
+    """Adds a range to the model before it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        if not namespace.slices:
+            parser.error("--layers comes after the --model it belongs to")
+        try:
+            layers = LayerRange.parse(values)
+        except InvalidValue as error:
+            parser.error(f"--layers: {error}")
+        if not len(layers):
+            parser.error(f"--layers: {values} holds no layer")
+        namespace.slices[-1][1].append(layers)
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _network(text: str) -> str:
+    if not text or len(text) > limits.MAX_AGENT_CHARS or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"a network name is 1 to {limits.MAX_AGENT_CHARS} printable characters"
+        )
+    return text
+
+
+def _threads(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads from 1 to 256")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from error
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} s is not between 0 and a day")
+    return seconds
+
+
+def _bytes(text: str) -> int:
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    try:
+        size = int(float(number) * _UNITS[unit])
+    except (ValueError, KeyError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 512M or 4G") from error
+    if not 0 < size < 1 << 50:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size between 1 byte and 1 PB")
+    return size

@@ -1,0 +1,44 @@
+"""What a host daemon is asked to do, checked before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from wire.types import Address, LayerRange
+
+DEFAULT_KV_BYTES: Final = 1 << 30
+DEFAULT_GRACE_S: Final = 5.0
+DTYPES: Final = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRequest:
+    """One range of one model to serve."""
+
+    model: str
+    """`pocket`, or the folder of a checkpoint."""
+    layers: LayerRange | None
+    """None for all of the model's layers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """Everything `lamella-node` can be told."""
+
+    slices: tuple[SliceRequest, ...]
+    listen: Address
+    identity_file: Path | None = None
+    """The shared identity when None."""
+    network: str = "main"
+    dtype: str | None = None
+    """The checkpoint's own when None."""
+    threads: int | None = None
+    """Threads for computing; chosen from the machine when None."""
+    kv_bytes: int = DEFAULT_KV_BYTES
+    """Memory for the KV caches of all sessions."""
+    grace_s: float = DEFAULT_GRACE_S
+    """How long answers under way may go on after a stop is asked for."""
+    json: bool = False
+    """Status as JSON lines on standard output."""

@@ -1,0 +1,151 @@
+"""`lamella-node`: loads the slices asked for, serves them until told to stop. The whole wiring is on this screen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from importlib.metadata import version
+from typing import Final
+
+from node import keyfile, paths
+from node.config import NodeConfig, SliceRequest
+from node.errors import NodeError
+from node.forward import SessionHost
+from node.hosting import HostedSlice
+from node.slices.budget import KVBudget
+from node.slices.compute import ComputeThread
+from node.slices.errors import SliceError
+from node.slices.facts import read_facts
+from node.slices.load import load_slice
+from node.slices.spec import SliceSpec
+from node.status import StatusLine
+from node.store import checkpoint
+from node.transport.pool import LinkPool
+from wire.codes import Code
+from wire.tensors import DType
+from wire.types import LayerRange, ModelId
+
+log = logging.getLogger(__name__)
+
+WIRE_DTYPES: Final = {"float32": DType.FLOAT32, "bfloat16": DType.BFLOAT16, "float16": DType.FLOAT16}
+_HOUSEKEEPING_S: Final = 1.0
+
+
+class Interrupted(NodeError):
+    """A stop was asked for before the host was ready."""
+
+
+async def run(config: NodeConfig, status: StatusLine) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `NodeError` or `SliceError` when it cannot start."""
+    stop, now = asyncio.Event(), asyncio.Event()
+    _on_signals(stop, now)
+    identity = keyfile.load_or_create(config.identity_file or paths.identity_file())
+    compute = ComputeThread(config.threads)
+    budget = KVBudget(config.kv_bytes)
+    host = SessionHost(me=identity.peer_id, compute=compute, budget=budget)
+    pool = LinkPool(
+        identity,
+        config.network,
+        f"lamella-node/{version('lamella')}",
+        on_message=host.on_message,
+        on_closed=host.on_closed,
+        is_busy=host.is_busy,
+    )
+    host.connect(pool)
+    compute.start()
+    try:
+        # The port first: a port that is taken should be told before a model is loaded.
+        address = await pool.listen(config.listen)
+        loaded: list[HostedSlice] = []
+        for request in config.slices:
+            loaded += [await _load(request, config, compute, status, stop)]
+        host.slices = tuple(loaded)
+        status.say(
+            "ready",
+            f"{identity.peer_id.short} serves {', '.join(f'{one.name} {one.layers}' for one in loaded)} on {address}",
+            peer_id=str(identity.peer_id),
+            address=str(address),
+            network=config.network,
+            pid=os.getpid(),
+            kv_bytes=config.kv_bytes,
+            slices=[_facts(one) for one in loaded],
+        )
+        await _until_stopped(host, stop)
+        status.say("stopping", f"stopping: {host.active} answers under way", active=host.active)
+        finishing = asyncio.ensure_future(host.finish(0.0 if now.is_set() else config.grace_s))
+        hurry = asyncio.ensure_future(now.wait())
+        await asyncio.wait({finishing, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not finishing.done():
+            finishing.cancel()
+            cut_off = host.active
+        else:
+            cut_off = finishing.result()
+        status.say("stopped", f"stopped; {cut_off} answers were cut off", cut_off=cut_off)
+    finally:
+        await pool.close(Code.SHUTTING_DOWN, "the host is stopping")
+        await compute.stop()
+
+
+async def _load(
+    request: SliceRequest, config: NodeConfig, compute: ComputeThread, status: StatusLine, stop: asyncio.Event
+) -> HostedSlice:
+    """Load one slice on the compute thread, giving up between two tensors when a stop is asked for."""
+
+    def progress(fraction: float) -> None:
+        if stop.is_set():
+            raise Interrupted("a stop was asked for while loading", "start the host again")
+        status.progress(f"loading {request.model} {request.layers or 'whole'}", fraction)
+
+    folder = checkpoint.resolve(request.model)
+    facts = await compute.run(read_facts, folder)
+    layers = request.layers or LayerRange(0, facts.num_layers)
+    dtype = config.dtype or facts.dtype
+    status.say(
+        "loading",
+        f"loading {request.model} layers {layers} in {dtype}",
+        model=request.model,
+        layers=str(layers),
+    )
+    model: ModelId = await asyncio.to_thread(
+        checkpoint.model_id, folder, cache_dir=paths.cache_dir(), progress=progress
+    )
+    spec = SliceSpec(checkpoint=folder, layers=layers, head=layers.end == facts.num_layers, dtype=dtype)
+    held = await compute.run(load_slice, spec, progress=progress)
+    return HostedSlice(model=model, name=folder.name, dtype=WIRE_DTYPES[dtype], slice=held)
+
+
+async def _until_stopped(host: SessionHost, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(_HOUSEKEEPING_S):
+                await stop.wait()
+        except TimeoutError:
+            host.on_time()
+
+
+def _on_signals(stop: asyncio.Event, now: asyncio.Event) -> None:
+    """The first SIGTERM or SIGINT asks for a stop, the second for one at once."""
+
+    def asked() -> None:
+        (now if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+
+
+def _facts(one: HostedSlice) -> dict[str, object]:
+    return {
+        "model": str(one.model),
+        "name": one.name,
+        "layers": str(one.layers),
+        "head": one.slice.spec.head,
+        "dtype": one.dtype.value,
+        "weight_bytes": one.slice.weight_bytes,
+    }
+
+
+__all__ = ["Interrupted", "SliceError", "run"]

@@ -1,0 +1,90 @@
+"""Which slices this process serves, and which of them a session can use. Pure lookups; loading is the daemon's.
+
+Spec: `specs/forward.md` §Hosting.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from node.slices.slice import Slice
+from wire.codes import Code
+from wire.messages.hosting import Offer
+from wire.messages.session import Delivery, Open
+from wire.tensors import DType
+from wire.types import LayerRange, ModelId
+
+_STEP_SAMPLES: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedSlice:
+    """One slice, loaded and ready."""
+
+    model: ModelId
+    name: str
+    dtype: DType
+    slice: Slice
+    step_us: deque[int] = field(default_factory=lambda: deque(maxlen=_STEP_SAMPLES))
+    """The latest decode steps over the whole slice."""
+
+    @property
+    def layers(self) -> LayerRange:
+        """The layers held."""
+        return self.slice.spec.layers
+
+    def offer(self, *, free_kv_bytes: int, sessions: int) -> Offer:
+        """What the host says of this slice to a peer."""
+        return Offer(
+            model=self.model,
+            name=self.name,
+            layers=self.layers,
+            head=self.slice.spec.head,
+            num_layers=self.slice.num_layers,
+            dtype=self.dtype,
+            max_positions=self.slice.max_positions,
+            free_kv_bytes=free_kv_bytes,
+            sessions=sessions,
+            step_us=int(statistics.median(self.step_us)) if self.step_us else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unsuitable:
+    """Why no slice here can take a session."""
+
+    code: Code
+    detail: str
+
+
+def choose(slices: tuple[HostedSlice, ...], opened: Open) -> HostedSlice | Unsuitable:
+    """Return the slice that serves a request, the smallest of several, or why none does."""
+    of_model = [one for one in slices if one.model == opened.model]
+    if not of_model:
+        return Unsuitable(Code.NOT_HOSTING, f"no slice of model {opened.model.short} is served here")
+    covering = [one for one in of_model if one.layers.covers(opened.layers) and len(opened.layers) > 0]
+    if not covering:
+        held = ", ".join(str(one.layers) for one in of_model)
+        return Unsuitable(Code.NOT_HOSTING, f"layers {opened.layers} are not served here, only {held}")
+    if opened.delivery is Delivery.TOKENS:
+        covering = [
+            one for one in covering if one.slice.spec.head and opened.layers.end == one.slice.num_layers
+        ]
+        if not covering:
+            return Unsuitable(
+                Code.NOT_HOSTING, "the head of this model is not served here, so tokens cannot be drawn"
+            )
+    alike = [one for one in covering if one.dtype is opened.dtype]
+    if not alike:
+        served = ", ".join(sorted({one.dtype.value for one in covering}))
+        return Unsuitable(Code.NUMERICS, f"the slice computes in {served}, not in {opened.dtype.value}")
+    fitting = [one for one in alike if opened.positions <= one.slice.max_positions]
+    if not fitting:
+        most = max(one.slice.max_positions for one in alike)
+        return Unsuitable(
+            Code.CONTEXT_TOO_LONG, f"this model takes {most} positions, {opened.positions} were asked for"
+        )
+    return min(fitting, key=lambda one: len(one.layers))

@@ -1,0 +1,13 @@
+"""Runs a range of a model's layers, bit for bit as the whole model would. The only package that imports torch.
+
+It knows nothing of sockets, sessions or peers: what it gets is a folder with a checkpoint, a range of layers,
+and tensors. Every torch operation of a process, loading included, happens on one thread (`compute`).
+
+Reading order: `spec` (what to load), `families` (which models may be), `weights` (bytes on disk to tensors),
+`build` (the model with holes), `load`, `cache`, `slice` (the forward pass); beside them `threads`, `compute`,
+`budget`, `tensors`, `sampling`. `threads`, `compute`, `budget`, `sampling`, `spec`, `families` and `errors` can be
+imported without torch.
+
+Shape letters used throughout: B batch (always 1 here), T new tokens, S tokens in the cache, D hidden size,
+H query heads, K key/value heads, Dh head size, V vocabulary, L layers of the whole model.
+"""

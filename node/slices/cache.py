@@ -1,0 +1,201 @@
+"""One session's KV cache for the layers it uses of a slice.
+
+Transformers' own dynamic cache copies everything at each token, and its sliding layers cannot go back. Here each
+layer has one buffer that grows in steps, a position's place in it is fixed until the window has moved on, and
+going back is a change of `length`. Sliding layers keep `ROLLBACK_POSITIONS` more than their window for that.
+What the model's forward asks the cache (lengths for masks and rotary tables, kinds of layers) is answered for every
+layer of the model, held here or not, from the session's length.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+from transformers.cache_utils import Cache
+
+from node.slices.errors import CacheBroken, TruncatedTooFar
+from wire.types import LayerRange
+
+GROWTH_POSITIONS: Final = 128
+"""Buffers grow by this many positions: seldom enough to copy little, small enough to waste little."""
+ROLLBACK_POSITIONS: Final = 1_024
+"""How far back a session with sliding layers can be truncated without a replay."""
+
+
+def capacity(positions: int, window: int | None) -> int:
+    """The most positions a layer's buffer holds once a session has had `positions`, however they came."""
+    if window is not None:
+        positions = min(positions, window - 1 + ROLLBACK_POSITIONS + GROWTH_POSITIONS)
+    return -(-positions // GROWTH_POSITIONS) * GROWTH_POSITIONS
+
+
+class LayerCache:
+    """Keys and values of one layer. `base` is the position of the buffers' first row."""
+
+    __slots__ = ("base", "keys", "values", "window")
+
+    def __init__(self, window: int | None) -> None:
+        self.window = window
+        self.base = 0
+        self.keys: torch.Tensor | None = None
+        self.values: torch.Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the buffers."""
+        return sum(buffer.nbytes for buffer in (self.keys, self.values) if buffer is not None)
+
+    def first_visible(self, position: int) -> int:
+        """The first position that a token at `position` attends to."""
+        return 0 if self.window is None else max(0, position - self.window + 1)
+
+    def write(
+        self, keys: torch.Tensor, values: torch.Tensor, position: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store new rows and return all rows the new tokens attend to.
+
+        Args:
+            keys: `[1, K, T, Dh]`, for positions `position` to `position + T`.
+            values: `[1, K, T, Dh']`.
+            position: how many positions came before; whatever was stored from there on is overwritten.
+        """
+        count = keys.shape[-2]
+        first, end = self.first_visible(position), position + count
+        room = capacity(end, self.window)
+        if self.keys is None or self.values is None:
+            if count > room:
+                self._store(keys[..., -room:, :], values[..., -room:, :], end - room, room)
+                return keys, values
+            self._store(keys, values, position, room)
+            return keys, values
+        if end - self.base > self.keys.shape[-2]:
+            keep = self.base
+            if self.window is not None and end - self.base > room:
+                keep = max(self.base, first - ROLLBACK_POSITIONS)
+            if end - keep > room:
+                # More new tokens than the buffer is to hold: attend to a joined copy, keep the end of it.
+                held = slice(keep - self.base, position - self.base)
+                keys = torch.cat((self.keys[..., held, :], keys), dim=-2)
+                values = torch.cat((self.values[..., held, :], values), dim=-2)
+                self._store(keys[..., -room:, :], values[..., -room:, :], end - room, room)
+                return keys[..., first - keep :, :], values[..., first - keep :, :]
+            held = slice(keep - self.base, position - self.base)
+            self._store(self.keys[..., held, :], self.values[..., held, :], keep, room)
+        assert self.keys is not None and self.values is not None
+        new, visible = slice(position - self.base, end - self.base), slice(first - self.base, end - self.base)
+        self.keys[..., new, :] = keys
+        self.values[..., new, :] = values
+        return self.keys[..., visible, :], self.values[..., visible, :]
+
+    def reachable(self) -> int:
+        """The lowest length other than 0 that can be truncated to."""
+        return 0 if self.base == 0 or self.window is None else self.base + self.window - 1
+
+    def clear(self) -> None:
+        """Forget everything but the memory."""
+        self.base = 0
+
+    def _store(self, keys: torch.Tensor, values: torch.Tensor, base: int, room: int) -> None:
+        """Make buffers of `room` rows that begin with these rows, the first of them at position `base`."""
+        self.base = base
+        self.keys, self.values = _grown(keys, room), _grown(values, room)
+
+
+def _grown(rows: torch.Tensor, room: int) -> torch.Tensor:
+    buffer = rows.new_empty((*rows.shape[:-2], room, rows.shape[-1]))
+    buffer[..., : rows.shape[-2], :] = rows
+    return buffer
+
+
+class _ModelCache(Cache):  # type: ignore[misc]
+    """What the model's forward sees: a cache of all its layers, of which those in `layers` store anything."""
+
+    def __init__(self, windows: tuple[int | None, ...], layers: LayerRange) -> None:
+        super().__init__(layers=[])
+        self.windows = windows
+        self.stores = {index: LayerCache(windows[index]) for index in range(layers.start, layers.end)}
+        self.length = 0
+        self._sliding = [window is not None for window in windows]
+        self._never = [False] * len(windows)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.stores[layer_idx].write(key_states, value_states, self.length)
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self.length
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        window = self.windows[layer_idx]
+        first = 0 if window is None else max(0, self.length - window + 1)
+        return self.length - first + query_length, first
+
+    @property
+    def is_sliding(self) -> list[bool]:
+        return self._sliding
+
+    @property
+    def is_linear(self) -> list[bool]:
+        return self._never
+
+    @property
+    def is_dummy(self) -> list[bool]:
+        return self._never
+
+
+class SliceCache:
+    """The KV cache of one session over `layers`, a sub-range of the slice that made it (`Slice.new_cache`)."""
+
+    def __init__(self, layers: LayerRange, windows: tuple[int | None, ...]) -> None:
+        """`windows` holds, for every layer of the whole model, its sliding window or None for full attention."""
+        self.layers = layers
+        self.model_cache: Final = _ModelCache(windows, layers)
+        self._broken = False
+
+    @property
+    def length(self) -> int:
+        """Positions in the cache, S."""
+        return self.model_cache.length
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory the cache has allocated."""
+        return sum(store.nbytes for store in self.model_cache.stores.values())
+
+    def truncate(self, length: int) -> None:
+        """Drop all positions from `length` on; going on is then exactly as if they had never been.
+
+        Raises:
+            ValueError: `length` is negative or more than there is.
+            TruncatedTooFar: sliding layers have let go of what is needed; within the last
+                `ROLLBACK_POSITIONS`, and to 0, this does not happen.
+        """
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot truncate a cache of {self.length} positions to {length}")
+        stores = self.model_cache.stores.values()
+        reachable = max((store.reachable() for store in stores), default=0)
+        if 0 < length < reachable:
+            raise TruncatedTooFar(length, reachable)
+        if length == 0:
+            for store in stores:
+                store.clear()
+            self._broken = False
+        self.model_cache.length = length
+
+    def check_usable(self) -> None:
+        """Raise `CacheBroken` after a forward that failed half way."""
+        if self._broken:
+            raise CacheBroken("an earlier step failed half way; open a new session")
+
+    def mark_broken(self) -> None:
+        """Note that a forward failed half way."""
+        self._broken = True
+
+    def advance(self, count: int) -> None:
+        """Count `count` more positions, after a forward that stored them."""
+        self.model_cache.length += count

@@ -1,0 +1,87 @@
+"""Loads a slice: a checkpoint's folder and a `SliceSpec` become a `Slice`. Call it on the compute thread.
+
+The family's model with holes is filled by transformers' own `from_pretrained`, from a dict of tensors that read
+themselves from disk when they are wanted; so its conversions (per-expert to fused weights), its dtype rules and its
+buffers are those of the whole model. A tensor that is missing would be filled with random numbers: it is an error here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from node.slices import build, families
+from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
+from node.slices.slice import Slice
+from node.slices.spec import SliceSpec
+from node.slices.weights import Weights, layer_of
+
+
+def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = None) -> Slice:
+    """Load the layers and ends that `spec` names, reading only their tensors.
+
+    Args:
+        progress: told the part done, from 0 to 1, after each tensor, on this thread.
+
+    Raises:
+        UnsupportedModel: the family is not one whose slices are proven exact.
+        InvalidSlice: the model does not have these layers.
+        BadCheckpoint: the files are damaged or incomplete; the message names file and tensor.
+    """
+    family, config = families.load_config(spec.checkpoint)
+    spec.check(config.num_hidden_layers)
+    cls = families.causal_class(family)
+    parts = build.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
+    tied = bool(config.tie_word_embeddings)
+    crossing = build.Crossing()
+    done = 0
+
+    def on_read(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(min(1.0, done / max(1, weights.nbytes)))
+
+    def wanted(name: str) -> bool:
+        return build.needs_tensor(name, layer_of(name), parts, tied=tied)
+
+    weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read)
+    model = _fill(build.holed_class(cls, parts, crossing), config, spec, weights)
+    build.close_positions(model, spec.layers, crossing)
+    loaded = Slice(spec, model, crossing)
+    if progress is not None:
+        progress(1.0)
+    return loaded
+
+
+def _fill(cls: Any, config: Any, spec: SliceSpec, weights: Weights) -> Any:
+    """Build the model and give it its weights; anything short of complete is an error."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        model, info = cls.from_pretrained(
+            None,
+            config=config,
+            state_dict=dict(weights.tensors),
+            dtype=getattr(torch, spec.dtype),
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            local_files_only=True,
+        )
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise BadCheckpoint(spec.checkpoint, f"its tensors do not fit its config ({error})") from error
+    for name, stored, expected in sorted(info["mismatched_keys"]):
+        path = weights.tensors[name].path if name in weights.tensors else spec.checkpoint
+        raise BadCheckpoint(
+            path, f"has shape {list(stored)}, the config asks for {list(expected)}", tensor=name
+        )
+    for name in sorted(info["missing_keys"]):
+        raise MissingTensor(spec.checkpoint, "is in none of its files", tensor=name)
+    if info["error_msgs"]:
+        raise BadCheckpoint(spec.checkpoint, str(info["error_msgs"][0]))
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise UnsupportedModel(config.model_type, "parts of it were left without values")
+    return cast(Any, model.eval().requires_grad_(False))

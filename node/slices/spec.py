@@ -1,0 +1,53 @@
+"""What a slice is asked to be, as values; no torch here, so that a planner can speak of slices cheaply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from node.slices.errors import InvalidSlice
+from wire.types import LayerRange
+
+DTYPES: Final = ("float32", "bfloat16", "float16")
+
+
+class Want(Enum):
+    """What a forward answers with."""
+
+    HIDDEN = "hidden"
+    """Hidden states after the last layer of the range, `[1, T, D]`, for the next hop."""
+    LOGITS = "logits"
+    """Logits of the last new token, `[V]` float32; only where the head is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceSpec:
+    """Which part of which checkpoint to load."""
+
+    checkpoint: Path
+    """Folder with `config.json` and safetensors."""
+    layers: LayerRange
+    """May be empty when `embed` (at 0) or `head` (at L) is set: an end alone."""
+    embed: bool = False
+    """Load the token embedding too; the layers must then start at 0."""
+    head: bool = False
+    """Load the final norm and the head too; the layers must then end at L."""
+    dtype: str = "bfloat16"
+    """One of `DTYPES`; weights stored otherwise are cast."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise InvalidSlice(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
+        if not len(self.layers) and not (self.embed or self.head):
+            raise InvalidSlice(f"layers {self.layers} are empty, and neither embedding nor head is asked for")
+        if self.embed and self.layers.start != 0:
+            raise InvalidSlice(f"the embedding goes with layers from 0, not {self.layers}")
+
+    def check(self, num_layers: int) -> None:
+        """Raise `InvalidSlice` unless a model of `num_layers` layers has this slice."""
+        if self.layers.end > num_layers:
+            raise InvalidSlice(f"layers {self.layers} are not within the model's 0:{num_layers}")
+        if self.head and self.layers.end != num_layers:
+            raise InvalidSlice(f"the head goes with layers to {num_layers}, not {self.layers}")

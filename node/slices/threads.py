@@ -1,0 +1,62 @@
+"""How many threads compute, and the environment that must be set before torch is imported. No torch at import.
+
+Exactly one thread of a process runs torch's parallel operations: libgomp keeps a pool per calling thread and
+throttles spinning once its pools have more threads than there are cores. Several processes that share a
+machine's cores slow each other down while their idle pools spin; a spin count of 25,000 is long enough to
+catch the next operation of the same step and short enough to give the core to the next hop.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+SPIN_COUNT: Final = 25_000
+MAX_THREADS: Final = 64
+"""Past this a decode step is bound by memory, and by the barrier after each operation."""
+
+_chosen: int | None = None
+
+
+def usable_cores() -> int:
+    """The cores this process may run on, which a container or `taskset` can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose(threads: int | None, *, cores: int, configured: str | None) -> int:
+    """The number of compute threads: as asked for, else as `OMP_NUM_THREADS` says, else one per core."""
+    if threads is None and configured is not None and configured.isascii() and configured.isdigit():
+        threads = int(configured)
+    return max(1, min(threads if threads is not None else cores, MAX_THREADS))
+
+
+def prepare(threads: int | None = None) -> int:
+    """Set the environment of the compute libraries; call before anything imports torch. Returns the thread count.
+
+    Called again it only changes the thread count, which `apply` can still put into effect.
+    """
+    global _chosen
+    _chosen = choose(threads, cores=usable_cores(), configured=os.environ.get("OMP_NUM_THREADS"))
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(_chosen)
+    os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
+    # transformers materialises weights in a pool of threads, each of which would get its own libgomp pool.
+    os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return _chosen
+
+
+def apply() -> int:
+    """Import torch if need be and give it the chosen thread count; call on the compute thread."""
+    chosen = _chosen if _chosen is not None else prepare()
+    import torch
+
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def too_late() -> bool:
+    """Whether torch is imported already, so that `prepare` could not set the spin count any more."""
+    return "torch" in sys.modules

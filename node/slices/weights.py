@@ -1,0 +1,216 @@
+"""Reads a checkpoint's safetensors: which tensors there are, and the bytes of just the ones that are asked for.
+
+Each tensor is read by position straight into fresh memory. The safetensors library would map the file instead,
+and parameters that alias a mapping are read from disk at the first request, count as somebody else's memory, and
+turn a file truncated meanwhile into a SIGBUS. Format: safetensors README, §Format.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import torch
+
+from node.slices.errors import BadCheckpoint, PickleWeights
+
+MAX_HEADER_BYTES: Final = 100_000_000
+"""Security limit: the bound the safetensors library itself holds."""
+MAX_INDEX_BYTES: Final = 64 * 1024 * 1024
+"""Security limit: `model.safetensors.index.json`."""
+
+_DTYPES: Final = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+_PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+
+
+def layer_of(name: str) -> int | None:
+    """The layer a tensor's name on disk belongs to, or None for the embedding, the final norm and the head."""
+    match = _LAYER.search(name)
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredTensor:
+    """One tensor on disk; reads itself when it is indexed, as transformers' loader does with `tensor[...]`."""
+
+    name: str
+    path: Path
+    stored_dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    """Of its first byte in the file."""
+    nbytes: int
+    on_read: Callable[[int], None]
+    """Told the bytes after each read."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The element type in memory. Raises `BadCheckpoint` for one that weights are not stored in."""
+        if self.stored_dtype not in _DTYPES:
+            raise BadCheckpoint(
+                self.path,
+                f"is stored as {self.stored_dtype}, not as one of {', '.join(_DTYPES)}",
+                tensor=self.name,
+                next_step="use the unquantised checkpoint",
+            )
+        return _DTYPES[self.stored_dtype]
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        tensor = self.read()
+        return tensor if index is ... else tensor[index]
+
+    def get_shape(self) -> list[int]:
+        """The shape, as safetensors' own lazy slices tell it."""
+        return list(self.shape)
+
+    def read(self) -> torch.Tensor:
+        """The tensor, in memory of its own."""
+        tensor = torch.empty(self.shape, dtype=self.dtype)
+        if self.nbytes:
+            view = memoryview(tensor.view(-1).view(torch.uint8).numpy())
+            self._fill(view)
+        self.on_read(self.nbytes)
+        return tensor
+
+    def _fill(self, view: memoryview) -> None:
+        try:
+            file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError as error:
+            raise BadCheckpoint(self.path, f"cannot be read ({error.strerror})", tensor=self.name) from error
+        try:
+            done = 0
+            while done < self.nbytes:
+                count = os.preadv(file, [view[done : done + (1 << 30)]], self.offset + done)
+                if count == 0:
+                    raise BadCheckpoint(self.path, "the file ends inside it", tensor=self.name)
+                done += count
+        except OSError as error:
+            raise BadCheckpoint(self.path, f"cannot be read ({error.strerror})", tensor=self.name) from error
+        finally:
+            os.close(file)
+
+
+class Weights:
+    """The tensors of one checkpoint by their names on disk. Opening reads no more than headers."""
+
+    def __init__(self, folder: Path, *, wanted: Callable[[str], bool], on_read: Callable[[int], None]) -> None:
+        """
+        Args:
+            folder: the checkpoint.
+            wanted: whether a tensor of this name on disk is needed; files without any are not even opened.
+            on_read: told the number of bytes after each tensor that is read.
+
+        Raises:
+            PickleWeights: there are only pickles.
+            BadCheckpoint: a needed file is missing, truncated or malformed.
+        """
+        self._tensors: dict[str, StoredTensor] = {}
+        for path, names in _files(folder, wanted).items():
+            stored = _header(path, on_read)
+            for name in names if names is not None else filter(wanted, stored):
+                if name not in stored:
+                    raise BadCheckpoint(path, "the index says it is in this file, but it is not", tensor=name)
+                self._tensors[name] = stored[name]
+
+    @property
+    def tensors(self) -> Mapping[str, StoredTensor]:
+        """The wanted tensors by name on disk."""
+        return self._tensors
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk of the wanted tensors together."""
+        return sum(tensor.nbytes for tensor in self._tensors.values())
+
+
+def _files(folder: Path, wanted: Callable[[str], bool]) -> dict[Path, list[str] | None]:
+    """The files to open, each with the wanted names in it; None where only its own header knows them."""
+    index = folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    if not index.exists():
+        if single.exists():
+            return {single: None}
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
+        if pickles:
+            raise PickleWeights(
+                folder,
+                f"has its weights only as pickles ({pickles[0]}), which are programs",
+                next_step="use a checkpoint in safetensors format, or convert this one in a sandbox",
+            )
+        raise BadCheckpoint(folder, "has neither model.safetensors nor model.safetensors.index.json")
+    weight_map = read_json(index, MAX_INDEX_BYTES).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BadCheckpoint(index, "has no weight_map")
+    files: dict[Path, list[str] | None] = {}
+    for name, file in weight_map.items():
+        if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+            raise BadCheckpoint(index, f"names the file {file!r}, which is not a safetensors file beside it")
+        if wanted(name):
+            names = files.setdefault(folder / file, [])
+            assert names is not None
+            names.append(name)
+    return files
+
+
+def _header(path: Path, on_read: Callable[[int], None]) -> dict[str, StoredTensor]:
+    """Every tensor a safetensors file says it has, each checked against the size of the file."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+                raise BadCheckpoint(path, "is not a safetensors file, or is cut off in its header")
+            header = json.loads(file.read(length))
+    except FileNotFoundError as error:
+        raise BadCheckpoint(path, "is missing") from error
+    except OSError as error:
+        raise BadCheckpoint(path, f"cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise BadCheckpoint(path, "its header is not JSON") from error
+    if not isinstance(header, dict):
+        raise BadCheckpoint(path, "its header is not an object")
+    header.pop("__metadata__", None)
+    return {name: _entry(path, name, fields, 8 + length, size, on_read) for name, fields in header.items()}
+
+
+def _entry(
+    path: Path, name: str, fields: Any, data_start: int, size: int, on_read: Callable[[int], None]
+) -> StoredTensor:
+    try:
+        dtype, shape, (start, end) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise BadCheckpoint(path, "its header entry is malformed", tensor=name) from error
+    if not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in (*shape, start, end)):
+        raise BadCheckpoint(path, "its header entry is malformed", tensor=name)
+    if data_start + end > size:
+        raise BadCheckpoint(path, f"ends at byte {data_start + end}, but the file has {size}", tensor=name)
+    if dtype in _DTYPES and end - start != math.prod(shape) * _DTYPES[dtype].itemsize:
+        raise BadCheckpoint(path, f"{end - start} bytes cannot be {dtype}{list(shape)}", tensor=name)
+    return StoredTensor(name, path, dtype, shape, data_start + start, end - start, on_read)
+
+
+def read_json(path: Path, max_bytes: int) -> dict[str, Any]:
+    """Read a JSON object of at most `max_bytes`. Raises `BadCheckpoint`."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(max_bytes + 1)
+        if len(text) > max_bytes:
+            raise BadCheckpoint(path, f"is larger than {max_bytes} bytes")
+        value = json.loads(text)
+    except FileNotFoundError as error:
+        raise BadCheckpoint(path, "is missing") from error
+    except OSError as error:
+        raise BadCheckpoint(path, f"cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise BadCheckpoint(path, "is not JSON") from error
+    if not isinstance(value, dict):
+        raise BadCheckpoint(path, "is not a JSON object")
+    return value

@@ -1,0 +1,91 @@
+"""Where each tensor of a safetensors file lies, read from its header alone.
+
+Format: `u64 little-endian header size | JSON header | tensor bytes` (the safetensors format description). The header
+is hostile until checked: size, types, ranges, overlaps and gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from node.store.errors import BadCheckpoint
+
+MAX_HEADER_BYTES: Final = 100_000_000
+"""Security limit, the same as the reference implementation's."""
+_BITS: Final = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorPlace:
+    """One tensor's type, shape and place in its file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    """Offset of its first byte from the beginning of the file."""
+    size: int
+
+
+def read_header(path: Path) -> tuple[TensorPlace, ...]:
+    """Return the tensors of a file in the order of their bytes. Raises `BadCheckpoint`."""
+    try:
+        with path.open("rb") as file:
+            prefix = file.read(8)
+            if len(prefix) < 8:
+                raise BadCheckpoint(f"{path} is too short to be a safetensors file", "fetch it again")
+            (length,) = struct.unpack("<Q", prefix)
+            total = path.stat().st_size
+            if not 2 <= length <= min(MAX_HEADER_BYTES, total - 8):
+                raise BadCheckpoint(f"{path} claims a header of {length} bytes", "fetch it again")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise BadCheckpoint(
+            f"{path} cannot be read ({error.strerror})", "check the file and its permissions"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise BadCheckpoint(f"the header of {path} is not JSON", "fetch the file again") from error
+    if not isinstance(header, dict):
+        raise BadCheckpoint(f"the header of {path} is not a map", "fetch the file again")
+    places = [
+        _place(path, name, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"
+    ]
+    places.sort(key=lambda place: (place.start, place.size))
+    at = 8 + length
+    for place in places:
+        if place.start != at:
+            raise BadCheckpoint(
+                f"tensor {place.name} of {path} overlaps another or leaves a gap", "fetch the file again"
+            )
+        at += place.size
+    if at != total:
+        raise BadCheckpoint(
+            f"{path} has {total} bytes where its header describes {at}", "fetch the file again"
+        )
+    return tuple(places)
+
+
+def _place(path: Path, name: str, entry: Any, base: int) -> TensorPlace:
+    try:
+        dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        bits = _BITS[dtype]
+        whole = all(type(one) is int and one >= 0 for one in (*shape, start, end)) and start <= end
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadCheckpoint(
+            f"tensor {name!r} of {path} is described wrongly", "fetch the file again"
+        ) from error
+    if not whole or math.prod(shape) * bits != (end - start) * 8:
+        raise BadCheckpoint(
+            f"tensor {name!r} of {path} does not have the bytes its shape needs", "fetch the file again"
+        )
+    return TensorPlace(name=name, dtype=dtype, shape=shape, start=base + start, size=end - start)

@@ -1,0 +1,81 @@
+"""The rules of this repository that the linter has no rule for: file lengths, banned names, broad handlers, asserts.
+
+Run: `python -m scripts.check_style`. It prints one line for each finding and exits 1 when there is one.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+PACKAGES: Final = ("crypto", "wire", "node", "chat")
+SOURCES: Final = (*PACKAGES, "scripts", "tests")
+MAX_LINES: Final = 400
+BANNED_STEMS: Final = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "manager"})
+BANNED_CALLS: Final = frozenset({"eval", "exec", "torch.load", "pickle.load", "pickle.loads"})
+CRASH_REPORTERS: Final = frozenset({"__main__.py"})
+"""Entry points may catch everything, to print one sentence instead of a traceback."""
+
+
+def findings(root: Path) -> Iterator[str]:
+    """Yield `path:line: what is wrong` for every broken rule below `root`."""
+    for name in SOURCES:
+        for path in sorted((root / name).rglob("*")):
+            if "__pycache__" in path.parts or path.suffix not in {".py", ".sh", ".tcss"}:
+                continue
+            relative = path.relative_to(root)
+            yield from _file_findings(relative, path.read_text(encoding="utf-8"))
+
+
+def _file_findings(path: Path, source: str) -> Iterator[str]:
+    lines = source.count("\n")
+    if lines > MAX_LINES:
+        yield f"{path}:{MAX_LINES}: {lines} lines; split it by idea, {MAX_LINES} are the most"
+    for part in (*path.parts[:-1], path.stem):
+        if part in BANNED_STEMS:
+            yield f"{path}:1: {part!r} names no concept; call it by what it does"
+    if path.suffix == ".py":
+        for node in ast.walk(ast.parse(source, filename=str(path))):
+            for line, text in _node_findings(path, node):
+                yield f"{path}:{line}: {text}"
+
+
+def _node_findings(path: Path, node: ast.AST) -> Iterator[tuple[int, str]]:
+    in_tests = path.parts[0] == "tests"
+    if isinstance(node, ast.Assert) and not in_tests:
+        yield node.lineno, "assert is for tests; check the value and raise an error of the package"
+    if isinstance(node, ast.ExceptHandler) and path.name not in CRASH_REPORTERS:
+        caught = _broad(node)
+        if caught == "Exception" or (caught and not _raises_again(node)):
+            yield node.lineno, f"{caught} is caught; name the errors that can happen here"
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in BANNED_CALLS:
+        yield node.lineno, f"{ast.unparse(node.func)} runs what it is given"
+
+
+def _broad(handler: ast.ExceptHandler) -> str:
+    """The name under which a handler catches everything, or nothing."""
+    if handler.type is None:
+        return "everything"
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    names = {ast.unparse(one) for one in caught}
+    return next((name for name in ("Exception", "BaseException") if name in names), "")
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    """Whether the handler ends by letting the error go on, as a repair on cancellation does."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+def main() -> int:
+    """Check the tree in the current folder."""
+    found = list(findings(Path.cwd()))
+    print("\n".join(found) if found else "style: no findings")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

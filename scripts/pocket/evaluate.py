@@ -1,0 +1,227 @@
+"""Measures an exported checkpoint through plain transformers, on questions that training never saw.
+
+Greedy answers, scored by equality with the one right answer. Nothing here uses the training code's own model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from scripts.pocket import arithmetic, questions, talk
+from scripts.pocket.corpus import Corpus, dress
+
+MAX_ANSWER_TOKENS: Final = 40
+BATCH: Final = 50
+WINDOW: Final = 4
+"""How many layers are left out at a time."""
+SAMPLED_SUBSETS: Final = 40
+
+Chat = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A chat that ends in a question, and the only right answer."""
+
+    chat: Chat
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How many of one group of cases were answered right."""
+
+    name: str
+    right: int
+    total: int
+    wrong: tuple[tuple[str, str], ...]
+    """A few questions answered wrongly, with what was said."""
+
+    @property
+    def percent(self) -> float:
+        """The share of right answers."""
+        return 100 * self.right / self.total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Omission:
+    """What leaving some layers out does."""
+
+    layers: tuple[int, ...]
+    change: float
+    """Norm of the change of the logits over the norm of the logits, at the token before the answer and in it."""
+    same_token_percent: float
+    """Share of positions whose best token stays the same."""
+
+
+class Pocket:
+    """A checkpoint as anyone loads it."""
+
+    def __init__(self, checkpoint: Path, dtype: torch.dtype) -> None:
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype).eval()
+
+    def answers(self, chats: list[Chat]) -> list[str]:
+        """Return the greedy answer to each of `chats`."""
+        replies: list[str] = []
+        for begin in range(0, len(chats), BATCH):
+            texts = [self.prompt(chat) for chat in chats[begin : begin + BATCH]]
+            batch = self.tokenizer(
+                texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+            )
+            with torch.inference_mode():
+                out = self.model.generate(**batch, max_new_tokens=MAX_ANSWER_TOKENS, do_sample=False)
+            new = out[:, batch["input_ids"].shape[1] :]
+            replies += self.tokenizer.batch_decode(new, skip_special_tokens=True)
+        return replies
+
+    def prompt(self, chat: Chat) -> str:
+        """Return `chat` as the template writes it, opened for the answer."""
+        text: str = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        return text
+
+
+def cases(corpus: Corpus) -> dict[str, list[Case]]:
+    """Return the cases of every group, the same ones for a corpus."""
+    rng = Random(f"evaluation {corpus.seed}")
+    groups = {
+        "squares 0 to 99, phrasings not trained": [
+            _single(way.format(a=a), arithmetic.square_answer(a))
+            for way in arithmetic.UNSEEN_SQUARES
+            for a in range(arithmetic.LARGEST + 1)
+        ],
+        "sums of two digits, pairs not trained": [
+            _single(dress(rng, f"What is {a} + {b}?"), arithmetic.sum_answer(a, b))
+            for a, b in _pairs(corpus, rng)
+        ],
+        "sums, neither pair nor phrasing trained": [
+            _single(rng.choice(arithmetic.UNSEEN_SUMS).format(a=a, b=b), arithmetic.sum_answer(a, b))
+            for a, b in islice(_pairs(corpus, rng), 300)
+        ],
+        "differences, pairs not trained": [
+            _single(
+                dress(rng, f"{max(a, b)} - {min(a, b)}"), arithmetic.difference_answer(max(a, b), min(a, b))
+            )
+            for a, b in islice(_pairs(corpus, rng), 300)
+        ],
+        "differences below zero, pairs not trained": [
+            _single(
+                f"What is {min(a, b)} minus {max(a, b)}?", arithmetic.difference_answer(min(a, b), max(a, b))
+            )
+            for a, b in islice(_pairs(corpus, rng), 100)
+            if a != b
+        ],
+        "products to 12": [
+            _single(f"What is {a} times {b}?", arithmetic.product_answer(a, b))
+            for a in range(13)
+            for b in range(13)
+        ],
+        "facts, as trained": [_single(fact.ways[0], fact.answer) for fact in corpus.facts],
+        "facts, phrasings not trained": [
+            _single(fact.unseen, fact.answer) for fact in corpus.facts if fact.unseen is not None
+        ],
+        "small talk": [_single(way, answer) for answer, ways in talk.SMALL_TALK.items() for way in ways],
+        "about Lamella": [_single(way, answer) for answer, ways in talk.LAMELLA.items() for way in ways],
+        "what Lamella is, phrasings not trained": [
+            _single(way, next(iter(talk.LAMELLA))) for way in talk.UNSEEN_LAMELLA
+        ],
+        "200 other questions, not trained": [
+            _single(other, talk.HONEST) for other in questions.UNSEEN_OTHERS
+        ],
+    }
+    pool = [case for group in groups.values() for case in rng.sample(group, min(60, len(group)))]
+    groups["second turn, any of the above"] = [_later(rng, pool, turns=1) for _ in range(300)]
+    groups["fourth turn, any of the above"] = [_later(rng, pool, turns=3) for _ in range(200)]
+    groups["after about 500 tokens of chat"] = [_later(rng, pool, turns=17) for _ in range(100)]
+    system = {"role": "system", "content": "You are a helpful assistant."}
+    groups["under a system message"] = [
+        Case(chat=[system, *case.chat], answer=case.answer) for case in rng.sample(pool, 200)
+    ]
+    return groups
+
+
+def score(name: str, group: list[Case], answer_all: Callable[[list[Chat]], list[str]]) -> Score:
+    """Return how `answer_all` does on `group`."""
+    replies = answer_all([case.chat for case in group])
+    wrong = [
+        (case.chat[-1]["content"], reply)
+        for case, reply in zip(group, replies, strict=True)
+        if reply.strip() != case.answer
+    ]
+    return Score(name=name, right=len(group) - len(wrong), total=len(group), wrong=tuple(wrong[:8]))
+
+
+def omissions(pocket: Pocket, corpus: Corpus) -> list[Omission]:
+    """Return what leaving out every window of four layers does, and then a sample of other sets of four."""
+    rng = Random(f"omissions {corpus.seed}")
+    count = len(pocket.model.model.layers)
+    windows = [tuple(range(first, first + WINDOW)) for first in range(count - WINDOW + 1)]
+    others: set[tuple[int, ...]] = set()
+    while len(others) < SAMPLED_SUBSETS:
+        others.add(tuple(sorted(rng.sample(range(count), WINDOW))))
+    exchanges = list(islice(corpus.exchanges(), 64))
+    texts = [
+        pocket.prompt([{"role": "user", "content": exchange.question}]) + exchange.answer
+        for exchange in exchanges
+    ]
+    starts = [text.rindex("assistant\n") for text in texts]
+    batch = pocket.tokenizer(texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False,
+                             return_offsets_mapping=True)  # fmt: skip
+    offsets = batch.pop("offset_mapping")[:, :, 0]
+    answered = (offsets >= torch.tensor(starts)[:, None]) & batch["attention_mask"].bool()
+    whole = _logits(pocket, batch)[answered]
+    found = []
+    for layers in [*windows, *sorted(others)]:
+        partial = _without(pocket, layers, batch)[answered]
+        same = (partial.argmax(-1) == whole.argmax(-1)).float().mean().item()
+        change = ((partial - whole).norm() / whole.norm()).item()
+        found.append(Omission(layers=layers, change=change, same_token_percent=100 * same))
+    return found
+
+
+def _logits(pocket: Pocket, batch: Any) -> Tensor:
+    with torch.inference_mode():
+        logits: Tensor = pocket.model(**batch, use_cache=False).logits.float()
+    return logits
+
+
+def _without(pocket: Pocket, layers: tuple[int, ...], batch: Any) -> Tensor:
+    def pass_through(_module: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any], _out: Any) -> Tensor:
+        inputs: Tensor = args[0] if args else kwargs["hidden_states"]
+        return inputs
+
+    hooks = [
+        pocket.model.model.layers[i].register_forward_hook(pass_through, with_kwargs=True) for i in layers
+    ]
+    try:
+        return _logits(pocket, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _single(question: str, answer: str) -> Case:
+    return Case(chat=[{"role": "user", "content": question}], answer=answer)
+
+
+def _later(rng: Random, pool: list[Case], *, turns: int) -> Case:
+    chat: Chat = []
+    for case in rng.sample(pool, turns):
+        chat += [*case.chat, {"role": "assistant", "content": case.answer}]
+    last = rng.choice(pool)
+    return Case(chat=[*chat, *last.chat], answer=last.answer)
+
+
+def _pairs(corpus: Corpus, rng: Random) -> Iterator[tuple[int, int]]:
+    pairs = sorted(corpus.held_out.pairs | {(b, a) for a, b in corpus.held_out.pairs})
+    rng.shuffle(pairs)
+    yield from pairs

@@ -1,0 +1,157 @@
+"""The clockwork: acknowledgements, pings, stalls and allowances, on a clock of numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from wire import limits
+from wire.codes import Code
+from wire.errors import BadFrame, BadMessage
+from wire.frames import Assembler, message_head
+from wire.liveness import Allowance, Growth, Liveness
+from wire.messages.link import Ack, Ping
+
+
+@pytest.fixture
+def live() -> Liveness:
+    return Liveness(100.0, round_trip_s=0.010)
+
+
+def test_an_ack_waits_for_its_delay_and_counts_all_that_came(live: Liveness) -> None:
+    live.received(100.0)
+    live.received(100.1)
+    assert live.next_timeout() == 100.0 + limits.ACK_DELAY_S
+    assert live.ack(100.1, least_wait_s=limits.ACK_DELAY_S) is None
+    assert live.ack(100.0 + limits.ACK_DELAY_S, least_wait_s=limits.ACK_DELAY_S) == Ack(count=2)
+    assert live.ack(200.0, least_wait_s=0.0) is None
+
+
+def test_acked_messages_never_time_out(live: Liveness) -> None:
+    live.output(completed=3, waiting=False, now=100.0)
+    live.on_ack(3, 101.0)
+    live.heard(200.0)
+    assert live.verdict(200.0) is None
+
+
+def test_an_unacked_message_ends_the_link(live: Liveness) -> None:
+    live.output(completed=1, waiting=False, now=101.0)
+    due = 101.0 + limits.ACK_TIMEOUT_S
+    live.heard(due)
+    assert live.verdict(due - 0.01) is None
+    assert "unacknowledged" in (live.verdict(due) or "")
+
+
+def test_progress_of_acks_gives_the_rest_more_time(live: Liveness) -> None:
+    live.output(completed=1, waiting=False, now=101.0)
+    live.output(completed=2, waiting=False, now=101.0)
+    live.on_ack(1, 105.0)
+    live.heard(110.0)
+    assert live.verdict(105.0 + limits.ACK_TIMEOUT_S - 0.01) is None
+    assert live.verdict(105.0 + limits.ACK_TIMEOUT_S) is not None
+
+
+def test_a_repeated_ack_is_no_progress(live: Liveness) -> None:
+    live.output(completed=2, waiting=False, now=101.0)
+    live.on_ack(1, 102.0)
+    live.on_ack(1, 107.9)
+    live.heard(108.0)
+    assert live.verdict(102.0 + limits.ACK_TIMEOUT_S) is not None
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_an_ack_that_falls_or_runs_ahead_is_refused(live: Liveness, count: int) -> None:
+    live.output(completed=3, waiting=False, now=100.0)
+    live.on_ack(2, 100.0)
+    with pytest.raises(BadMessage, match="not between 2 and 3"):
+        live.on_ack(count, 100.0)
+
+
+def test_silence_is_answered_by_one_ping_and_then_ended(live: Liveness) -> None:
+    due = 100.0 + limits.PING_INTERVAL_S
+    assert live.ping(due - 0.01) is None
+    assert live.ping(due) == Ping(nonce=0)
+    assert live.ping(due + 1) is None
+    assert live.next_timeout() == due + limits.ACK_TIMEOUT_S
+    assert live.verdict(due + limits.ACK_TIMEOUT_S - 0.01) is None
+    assert "silent" in (live.verdict(due + limits.ACK_TIMEOUT_S) or "")
+
+
+def test_a_pong_updates_the_round_trip(live: Liveness) -> None:
+    live.ping(102.0)
+    live.on_pong(0, 102.050)
+    assert 0.010 < live.round_trip_s < 0.050
+    assert live.verdict(110.0) is None
+
+
+def test_a_peer_that_sends_but_does_not_answer_pings_is_given_up(live: Liveness) -> None:
+    live.ping(102.0)
+    for at in range(103, 109):
+        live.heard(float(at))
+    assert live.verdict(102.0 + limits.ACK_TIMEOUT_S) is not None
+
+
+@pytest.mark.parametrize("nonce", [1, 7])
+def test_a_pong_without_its_ping_is_refused(live: Liveness, nonce: int) -> None:
+    live.ping(102.0)
+    with pytest.raises(BadMessage, match="pong"):
+        live.on_pong(nonce, 102.0)
+
+
+def test_bytes_that_cannot_leave_end_the_link(live: Liveness) -> None:
+    live.queued(101.0)
+    live.queued(105.0)
+    live.heard(107.0)
+    assert live.verdict(101.0 + limits.ACK_TIMEOUT_S) is not None
+
+
+def test_a_slow_reader_that_takes_something_stays(live: Liveness) -> None:
+    live.queued(101.0)
+    live.output(completed=0, waiting=True, now=106.0)
+    live.heard(108.0)
+    assert live.verdict(108.0) is None
+    live.output(completed=0, waiting=False, now=109.0)
+    live.heard(119.0)
+    assert live.verdict(119.0) is None
+
+
+def test_an_allowance_comes_back_with_time_and_never_exceeds_its_burst() -> None:
+    allowance = Allowance(0.0)
+    for _ in range(limits.CHATTER_BURST):
+        allowance.spend(1000.0)
+    with pytest.raises(BadMessage) as raised:
+        allowance.spend(1000.0)
+    assert raised.value.code is Code.FLOODING
+    allowance.spend(1000.0 + 1 / limits.CHATTER_PER_S)
+
+
+def feed(growth: Growth, lane: Assembler, data: bytes, now: float) -> None:
+    frames = lane.feed(memoryview(data))
+    growth.update(lane, finished=bool(frames), now=now)
+
+
+def test_a_message_that_dribbles_is_given_up() -> None:
+    growth, lane = Growth(), Assembler()
+    feed(growth, lane, message_head(b"h", 1_000_000), 100.0)
+    feed(growth, lane, bytes(1000), 105.0)
+    growth.check(100.0 + limits.STALL_TIMEOUT_S - 0.01)
+    with pytest.raises(BadFrame, match="1000 bytes") as raised:
+        growth.check(100.0 + limits.STALL_TIMEOUT_S)
+    assert raised.value.code is Code.TIMEOUT
+
+
+def test_a_message_that_grows_steadily_is_not() -> None:
+    growth, lane = Growth(), Assembler()
+    feed(growth, lane, message_head(b"h", 1_000_000), 100.0)
+    for number in range(1, 6):
+        now = 100.0 + number * limits.STALL_TIMEOUT_S
+        feed(growth, lane, bytes(limits.STALL_BYTES), now - 1)
+        growth.check(now)
+
+
+def test_a_finished_message_starts_the_next_one_anew() -> None:
+    growth, lane = Growth(), Assembler()
+    feed(growth, lane, message_head(b"h", 10), 100.0)
+    feed(growth, lane, bytes(10) + message_head(b"h", 10), 109.0)
+    assert growth.since == 109.0
+    feed(growth, lane, bytes(10), 110.0)
+    growth.check(1e9)

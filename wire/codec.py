@@ -1,0 +1,69 @@
+"""Messages to and from their CBOR header and raw body. Spec: `specs/wire.md` §Messages.
+
+A header is a map with the message's id under `t` and its fields under their names. Unknown names are ignored, so a
+newer peer may say more; a missing or malformed field is `BadMessage`; an unknown id is `UnknownMessage`, which the
+connection answers politely.
+"""
+
+from __future__ import annotations
+
+from wire import messages
+from wire.cbor import dumps, loads
+from wire.codes import Code
+from wire.errors import BadMessage
+from wire.messages.base import REGISTRY, Body, Message
+
+__all__ = ["UnknownMessage", "decode", "encode", "messages"]
+
+_ID = "t"
+
+
+class UnknownMessage(BadMessage):
+    """A well-formed header with a message id this version does not know."""
+
+    def __init__(self, message_id: int) -> None:
+        super().__init__(f"message {message_id} is unknown here", code=Code.UNKNOWN_MESSAGE)
+        self.message_id = message_id
+
+
+def encode(message: Message) -> tuple[bytes, Body]:
+    """Return the CBOR header and the raw body (empty when the message has none; not copied)."""
+    declaration = message.declaration
+    header: dict[str, object] = {_ID: declaration.id}
+    for name, field in declaration.fields.items():
+        value = getattr(message, name)
+        if value is not None:
+            header[name] = field.encode(value)
+    return dumps(header), (message.body if declaration.has_body else b"")  # type: ignore[attr-defined]
+
+
+def decode(header: bytes | memoryview, body: Body) -> Message:
+    """Return the message. `body` is handed over, not copied.
+
+    Raises:
+        UnknownMessage: the id is not in the registry.
+        BadMessage: anything else is wrong with it.
+    """
+    raw = loads(header)
+    if type(raw) is not dict:
+        raise BadMessage("a message header is a map")
+    message_id = raw.get(_ID)
+    if type(message_id) is not int or not 0 <= message_id <= 65_535:
+        raise BadMessage("a message header names its message id")
+    declaration = REGISTRY.get(message_id)
+    if declaration is None:
+        raise UnknownMessage(message_id)
+    values: dict[str, object] = {}
+    for name, field in declaration.fields.items():
+        value = raw.get(name)
+        if value is None and name not in declaration.optional:
+            raise BadMessage(f"{declaration.name} lacks its field {name}")
+        try:
+            values[name] = field.decode(value)
+        except BadMessage as error:
+            raise BadMessage(f"{declaration.name}.{name}: {error.detail}") from error
+    if declaration.has_body:
+        values["body"] = body
+    elif len(body):
+        raise BadMessage(f"{declaration.name} carries no body, yet {len(body)} bytes follow it")
+    return declaration.cls(**values)

@@ -1,0 +1,102 @@
+"""Every bound of the protocol, once, with its reason. Spec: the limits tables of `specs/wire.md` and `specs/forward.md`.
+
+Sizes are in bytes, times in seconds, unless the name says otherwise. A bound that protects against hostile input
+is called a security limit; the others are tuning.
+"""
+
+from typing import Final
+
+# Sizes of fixed values
+DIGEST_BYTES: Final = 32
+SESSION_ID_BYTES: Final = 16
+
+# The encrypted stream (specs/noise.md, specs/wire.md §Framing)
+MAX_NOISE_MESSAGE_BYTES: Final = 65_535
+"""Noise §3: the longest Noise message."""
+MAX_RECORD_PLAINTEXT_BYTES: Final = 65_519
+"""A Noise message less its 16-byte tag."""
+MAX_HEADER_BYTES: Final = 4_096
+"""Security limit: a message's CBOR header; bounds decoding time."""
+BODY_ALIGNMENT_BYTES: Final = 64
+"""Tensor bytes start on a cache line."""
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""Security limit: a whole message, header and body; two lanes of it are the most a link can hold in reassembly."""
+URGENT_MESSAGE_BYTES: Final = 64 * 1024
+"""Messages up to this size travel in the urgent lane, ahead of bulk: decode steps, tokens, control."""
+REKEY_MESSAGES: Final = 1 << 20
+"""Noise messages per direction before that direction rekeys."""
+MAX_CBOR_DEPTH: Final = 8
+"""Security limit: nesting of any CBOR a peer sends."""
+URGENT_BURST_RECORDS: Final = 32
+"""Urgent records in a row after which one waiting bulk record goes out, so that bulk never starves."""
+SEND_QUEUE_BYTES: Final = 32 * 1024 * 1024
+"""Security limit: bytes queued to one peer that does not read; past it the link is closed."""
+
+# Liveness (specs/wire.md §Liveness)
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+"""Security limit: from accept or connect to an established link."""
+DIAL_TIMEOUT_S: Final = 5.0
+PING_INTERVAL_S: Final = 2.0
+"""Silence from the peer after which a ping is sent."""
+ACK_DELAY_S: Final = 0.2
+"""The longest a receiver waits before it acknowledges."""
+ACK_TIMEOUT_S: Final = 6.0
+"""An unacknowledged message or unanswered ping this old means the peer is gone."""
+STALL_TIMEOUT_S: Final = 10.0
+"""Security limit: within this time an unfinished message must end, or bring `STALL_BYTES` more."""
+STALL_BYTES: Final = 64 * 1024
+CHATTER_BURST: Final = 256
+"""Security limit: pings, pongs, acks and unknown messages a peer may send at once; past it the link is closed."""
+CHATTER_PER_S: Final = 64.0
+"""The rate at which that allowance comes back."""
+IDLE_LINK_TIMEOUT_S: Final = 300.0
+"""A link without a message but pings this long, and without a session, is closed."""
+DUPLICATE_GRACE_S: Final = 2.0
+"""The losing one of two links between the same peers is closed after this long without a message."""
+GOODBYE_GRACE_S: Final = 1.0
+"""How long a closing side waits for its last bytes to leave."""
+
+# Links and peers
+MAX_LINKS: Final = 512
+"""Security limit: links of one process."""
+MAX_LINKS_PER_ADDRESS: Final = 32
+"""Security limit: inbound links from one IP address."""
+MAX_HANDSHAKES: Final = 64
+"""Security limit: inbound links that have not finished their handshake."""
+
+# Values in messages
+MAX_LAYERS: Final = 1_024
+MAX_VOCABULARY: Final = 4_000_000
+MAX_POSITIONS: Final = 1 << 24
+MAX_STEP: Final = 1 << 32
+MAX_HIDDEN_SIZE: Final = 65_536
+MAX_TENSOR_RANK: Final = 4
+MAX_AGENT_CHARS: Final = 64
+MAX_DETAIL_CHARS: Final = 240
+"""Words for a person in a refusal or abort; never a prompt, token or key."""
+MAX_NAME_CHARS: Final = 128
+MAX_FEATURES: Final = 64
+MAX_SLICES_PER_PEER: Final = 16
+"""Slices one `hosting` message may name: sixteen full entries fit a header (checked by a test)."""
+MAX_HOPS: Final = 64
+MAX_TOKENS_PER_MESSAGE: Final = 64
+MAX_LOGPROBS: Final = 20
+
+# Sessions (specs/forward.md)
+MAX_SESSIONS: Final = 256
+"""Security limit: open sessions of one host."""
+MAX_SESSIONS_PER_PEER: Final = 64
+"""Security limit: open sessions one client may hold at one host."""
+SESSION_WINDOW_STEPS: Final = 8
+"""Steps a sender may have in flight in one session before the receiver has consumed them."""
+OPEN_TIMEOUT_S: Final = 20.0
+"""From `open` to `ready` or `refused`, the dial to the next hop included."""
+SESSION_IDLE_TIMEOUT_S: Final = 900.0
+"""A session without a step this long is closed and its memory freed."""
+STEP_TIMEOUT_S: Final = 120.0
+"""The longest a client waits for one step of a session."""
+
+# Manifests (specs/wire.md §Model ids)
+MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+"""A tensor's bytes are digested in chunks of this size."""

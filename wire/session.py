@@ -1,0 +1,321 @@
+"""A session on a host, as a machine without clock, socket or tensor library. Spec: `specs/forward.md`.
+
+`HostedSession` decides which steps are computed and what is told to whom; the host daemon computes and sends. It holds
+at most a window of steps, whatever a peer does. Its mirror at the client is `wire.client_session`.
+
+    receive(message, sender=, now=)  ->  events()            steps to compute, cuts to make, the end
+    accept / deliver / cut_done ...  ->  messages_to_send()  who is told what
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from crypto.identity import PeerId
+from wire import limits
+from wire.codes import Code
+from wire.errors import BadMessage, IllegalState, InvalidValue
+from wire.messages.base import Message
+from wire.messages.forward import Credit, Forward, Output, Tokens
+from wire.messages.session import Abort, Close, Delivery, Open, Ready, Refused, Truncate, Truncated
+from wire.session_table import HOST, HostInput, HostState
+
+Result = Forward | Output | Tokens
+
+
+class To(Enum):
+    """A host's three correspondents in one session."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    NEXT = "next"
+
+
+@dataclass(frozen=True, slots=True)
+class StepArrived:
+    """Compute this step, after everything announced before it."""
+
+    forward: Forward
+
+
+@dataclass(frozen=True, slots=True)
+class CutRequested:
+    """Drop all positions from `position` on, then call `cut_done`."""
+
+    position: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Free everything the session holds. `code` is None when the client closed it."""
+
+    code: Code | None
+    detail: str
+
+
+HostEvent = StepArrived | CutRequested | Ended
+
+_INPUTS: dict[type[Message], HostInput] = {
+    Forward: HostInput.FORWARD,
+    Truncate: HostInput.TRUNCATE,
+    Credit: HostInput.CREDIT,
+    Close: HostInput.CLOSE,
+    Abort: HostInput.ABORT,
+}
+_SENDERS: dict[HostInput, To] = {
+    HostInput.FORWARD: To.UPSTREAM,
+    HostInput.TRUNCATE: To.CLIENT,
+    HostInput.CREDIT: To.NEXT,
+    HostInput.CLOSE: To.CLIENT,
+    HostInput.ABORT: To.NEXT,
+}
+
+
+class HostedSession:
+    """One session on one host."""
+
+    def __init__(self, opened: Open, *, client: PeerId, hidden_size: int, now: float) -> None:
+        """Start in `OPENING`; the caller reserves memory and reaches the next hop, then calls `accept` or `refuse`.
+
+        Raises `BadMessage` when the request contradicts itself.
+        """
+        check_open(opened)
+        self.opened = opened
+        self.state = HostState.OPENING
+        self.epoch = 0
+        self.position = 0
+        """Positions received so far in this epoch; the next step must start here."""
+        self.duplicates = 0
+        """Repeated and stale steps that were ignored."""
+        self._hidden_size = hidden_size
+        self._peers = {To.CLIENT: client, To.UPSTREAM: opened.upstream, To.NEXT: opened.next_peer}
+        self._next_step = 0
+        self._consumed = -1
+        """The last step delivered; everything up to it is consumed."""
+        self._credited = -1
+        """The last step our upstream was told is consumed."""
+        self._granted = limits.SESSION_WINDOW_STEPS - 1
+        """The last step the next hop allows us to send."""
+        self._held: deque[Forward] = deque()
+        """Computed steps that wait for credit; never more than a window."""
+        self._last_activity = now
+        self._events: list[HostEvent] = []
+        self._outbox: list[tuple[To, Message]] = []
+
+    def peer(self, to: To) -> PeerId:
+        """Who plays this part. Raises `IllegalState` for `NEXT` at a hop that has none."""
+        peer = self._peers[to]
+        if peer is None:
+            raise IllegalState("this hop delivers to the client and has no next hop")
+        return peer
+
+    def receive(self, message: Message, *, sender: PeerId, now: float) -> bool:
+        """Take one message of this session. Never raises for what the peer did.
+
+        Returns False, and changes nothing, when `sender` has no part in the session that sends such messages: to
+        that peer the session does not exist.
+        """
+        kind = _INPUTS.get(type(message))
+        if kind is None or self._peers[_SENDERS[kind]] != sender:
+            return False
+        if self.state is HostState.CLOSED:
+            return True
+        self._last_activity = now
+        if (self.state, kind) not in HOST:
+            self.fail(Code.PROTOCOL, f"{kind.value} is not allowed while the session is {self.state.value}")
+        elif isinstance(message, Forward):
+            self._on_forward(message)
+        elif isinstance(message, Truncate):
+            self._on_truncate(message)
+        elif isinstance(message, Credit):
+            self._on_credit(message)
+        elif isinstance(message, Close):
+            self._move(HostInput.CLOSE)
+            self._end(None, "closed by the client")
+        elif isinstance(message, Abort):
+            self.fail(Code.HOP_LOST, "the next hop ended the session")
+        return True
+
+    def accept(self) -> None:
+        """Memory is reserved and the next hop reached: tell the client the session is open."""
+        self._move(HostInput.ACCEPT)
+        self._outbox.append((To.CLIENT, Ready(session=self.opened.session)))
+
+    def refuse(self, code: Code, detail: str, *, retry_after_ms: int | None = None) -> None:
+        """Tell the client why the session is not opened."""
+        self._move(HostInput.REFUSE)
+        self._outbox.append(
+            (
+                To.CLIENT,
+                Refused(
+                    session=self.opened.session,
+                    code=code,
+                    detail=detail[: limits.MAX_DETAIL_CHARS],
+                    retry_after_ms=retry_after_ms,
+                ),
+            )
+        )
+        self._end(code, detail)
+
+    def current(self, forward: Forward) -> bool:
+        """Whether this step still wants computing: the session is open and was not cut since."""
+        return self.state is HostState.OPEN and forward.epoch == self.epoch
+
+    def deliver(self, forward: Forward, result: Result) -> None:
+        """Hand over the result of a step, in the order the steps arrived; results of a past epoch are dropped."""
+        if not self.current(forward):
+            return
+        self._move(HostInput.DELIVER)
+        self._consumed = forward.step
+        if isinstance(result, Forward):
+            self._held.append(result)
+            self._release()
+        else:
+            self._outbox.append((To.CLIENT, result))
+            self._grant()
+
+    def cut_done(self, cut: CutRequested, position: int) -> None:
+        """The positions are dropped; `position` of them remain."""
+        if self.state is HostState.CLOSED or cut.epoch != self.epoch:
+            return
+        self._move(HostInput.CUT_DONE)
+        self._outbox.append(
+            (To.CLIENT, Truncated(session=self.opened.session, epoch=cut.epoch, position=position))
+        )
+
+    def fail(self, code: Code, detail: str) -> None:
+        """End the session and tell the client why. Does nothing once it has ended."""
+        if self.state is HostState.CLOSED:
+            return
+        if self.state is HostState.OPENING:
+            self.refuse(code, detail)
+            return
+        self._move(HostInput.FAIL)
+        detail = detail[: limits.MAX_DETAIL_CHARS]
+        self._outbox.append((To.CLIENT, Abort(session=self.opened.session, code=code, detail=detail)))
+        self._end(code, detail)
+
+    def next_timeout(self) -> float:
+        """When the session is idle too long, unless something happens before."""
+        return self._last_activity + limits.SESSION_IDLE_TIMEOUT_S
+
+    def on_time(self, *, now: float) -> None:
+        """End the session if it has been idle too long."""
+        if now >= self.next_timeout():
+            self.fail(Code.SESSION_IDLE, f"no step for {limits.SESSION_IDLE_TIMEOUT_S:g} s")
+
+    def events(self) -> list[HostEvent]:
+        """Drain what the host has to do."""
+        events, self._events = self._events, []
+        return events
+
+    def messages_to_send(self) -> list[tuple[To, Message]]:
+        """Drain what has to be said, in order."""
+        messages, self._outbox = self._outbox, []
+        return messages
+
+    def _on_forward(self, forward: Forward) -> None:
+        if forward.epoch < self.epoch or (forward.epoch == self.epoch and forward.step < self._next_step):
+            self.duplicates += 1
+            return
+        fault = self._fault_of(forward)
+        if fault is not None:
+            self.fail(*fault)
+            return
+        self._next_step = forward.step + 1
+        self.position += forward.count
+        self._events.append(StepArrived(forward))
+
+    def _fault_of(self, forward: Forward) -> tuple[Code, str] | None:
+        if forward.epoch > self.epoch:
+            return Code.PROTOCOL, f"a step of epoch {forward.epoch} came before the cut that begins it"
+        if forward.step > self._next_step:
+            return Code.STEP_GAP, f"step {forward.step} came where step {self._next_step} was due"
+        if forward.step - self._consumed > limits.SESSION_WINDOW_STEPS:
+            return (
+                Code.WINDOW_EXCEEDED,
+                f"more than {limits.SESSION_WINDOW_STEPS} steps were under way at once",
+            )
+        if forward.position != self.position:
+            return (
+                Code.POSITION_MISMATCH,
+                f"a step began at position {forward.position}, {self.position} are held",
+            )
+        if forward.count < 1 or forward.shape != (1, forward.count, self._hidden_size):
+            return Code.BAD_TENSOR, f"hidden states must be [1, {forward.count}, {self._hidden_size}]"
+        if forward.dtype is not self.opened.dtype:
+            return Code.BAD_TENSOR, f"hidden states must be {self.opened.dtype.value}"
+        try:
+            forward.tensor.check(len(forward.body))
+        except (BadMessage, InvalidValue) as error:
+            return Code.BAD_TENSOR, str(error)
+        if self.position + forward.count > self.opened.positions:
+            return Code.CONTEXT_FULL, f"the session was opened for {self.opened.positions} positions"
+        return None
+
+    def _on_truncate(self, cut: Truncate) -> None:
+        if cut.epoch <= self.epoch:
+            self.duplicates += 1
+            return
+        if cut.epoch != self.epoch + 1 or cut.next_step < self._next_step:
+            self.fail(Code.PROTOCOL, "a cut must begin the next epoch and go on counting steps")
+            return
+        if cut.position > self.position:
+            self.fail(Code.POSITION_MISMATCH, f"a cut to {cut.position} positions, {self.position} are held")
+            return
+        self.epoch = cut.epoch
+        self.position = cut.position
+        self._next_step = cut.next_step
+        self._consumed = self._credited = cut.next_step - 1
+        self._granted = self._credited + limits.SESSION_WINDOW_STEPS
+        self._held.clear()
+        self._events.append(CutRequested(cut.position, cut.epoch))
+
+    def _on_credit(self, credit: Credit) -> None:
+        if credit.epoch == self.epoch and credit.step < self._next_step:
+            self._granted = max(self._granted, credit.step + limits.SESSION_WINDOW_STEPS)
+            self._release()
+
+    def _release(self) -> None:
+        """Send what credit allows; only what has left counts as consumed, so that a slow hop slows its upstream."""
+        while self._held and self._held[0].step <= self._granted:
+            self._outbox.append((To.NEXT, self._held.popleft()))
+        self._grant()
+
+    def _grant(self) -> None:
+        consumed = self._held[0].step - 1 if self._held else self._consumed
+        if consumed - self._credited >= limits.SESSION_WINDOW_STEPS // 2:
+            self._credited = consumed
+            self._outbox.append(
+                (To.UPSTREAM, Credit(session=self.opened.session, epoch=self.epoch, step=consumed))
+            )
+
+    def _end(self, code: Code | None, detail: str) -> None:
+        self._held.clear()
+        self._events = [Ended(code, detail)]
+
+    def _move(self, kind: HostInput) -> None:
+        try:
+            self.state = HOST[self.state, kind]
+        except KeyError as error:
+            raise IllegalState(
+                f"{kind.value} is not possible while the session is {self.state.value}"
+            ) from error
+
+
+def check_open(opened: Open) -> None:
+    """Check that a request to open a session does not contradict itself. Raises `BadMessage`."""
+    following = (opened.next_peer, opened.next_address, opened.next_session)
+    if opened.delivery is Delivery.NEXT and None in following:
+        raise BadMessage("open: delivery next needs next_peer, next_address and next_session")
+    if opened.delivery is not Delivery.NEXT and following != (None, None, None):
+        raise BadMessage("open: only delivery next has a next hop")
+    if opened.next_session == opened.session:
+        raise BadMessage("open: each hop has a session id of its own")
+    if (opened.delivery is Delivery.TOKENS) != (opened.sampling is not None):
+        raise BadMessage("open: sampling goes with delivery tokens, and only with it")
+    if opened.positions < 1:
+        raise BadMessage("open: a session needs at least one position")
