@@ -20,11 +20,12 @@ fmt: env ## format and mend what can be mended by machine
 test: env ## the tests alone; make test ARGS="tests/wire -x"
 	@$(BIN)/python -m pytest -q $(ARGS)
 
-swarm: env ## a swarm of hosts on this machine and a chat with it
-	@scripts/local-swarm.sh
+swarm: env ## three hosts on this machine answer one question; make swarm ARGS=start keeps them
+	@scripts/local-swarm.sh $(or $(ARGS),demo)
 
-bench: env ## measure speed on this machine; make bench ARGS=...
-	@$(BIN)/python -m scripts.bench $(ARGS)
+bench: env ## measure what a hop costs, and a chain against the whole model
+	@$(BIN)/python -m scripts.bench.hop
+	@$(BIN)/python -m scripts.bench.chain $(ARGS)
 
 docs: env ## rewrite the tables of specs/ from the code
 	@$(BIN)/python -m scripts.check_specs --write

@@ -75,6 +75,11 @@ class Chain:
         """Whether every hop holds its session."""
         return self._failure is None and all(one.state is not ClientState.CLOSED for one in self._order)
 
+    @property
+    def sessions(self) -> tuple[SessionId, ...]:
+        """The session's id at each hop, in the order of the route."""
+        return tuple(self._sessions)
+
     async def open(self) -> None:
         """Open the sessions on all hops at once. Raises `Refused` or `ChainBroken`; nothing is left open then."""
         try:

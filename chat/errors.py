@@ -12,8 +12,11 @@ ChatError
 
 from __future__ import annotations
 
-from wire.codes import Code
-from wire.types import LayerRange
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wire.codes import Code
+    from wire.types import LayerRange
 
 
 class ChatError(Exception):
@@ -80,3 +83,9 @@ class ChainBroken(ChatError):
     def __init__(self, detail: str, *, code: Code | None) -> None:
         super().__init__(detail)
         self.code = code
+
+
+def sentence(error: ChatError) -> str:
+    """Return the message of `error` as one sentence: a capital at its beginning and a full stop at its end."""
+    words = " ".join(str(error).split())
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?", "!")) else ".")

@@ -33,7 +33,7 @@ shell_syntax() {
 
 export LC_ALL=C.UTF-8
 stage format "$bin/ruff" format --check "${sources[@]}"
-stage lint "$bin/ruff" check "${sources[@]}"
+stage lint "$bin/ruff" check --output-format concise "${sources[@]}"
 stage types "$bin/mypy" "${sources[@]}"
 stage layers "$bin/lint-imports" --no-cache --no-logo
 stage mirror "$bin/python" -m scripts.check_mirror

@@ -154,7 +154,8 @@ def write_model(
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() < 2:  # norms begin as ones and biases as zeros, which would hide mistakes
-                parameter += 0.2 * torch.randn(parameter.shape, generator=generator).to(parameter.dtype)
+                noise = 0.2 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(noise.to(parameter.dtype))
     model.config.dtype = str(dtype).removeprefix("torch.")
     model.save_pretrained(out, max_shard_size=max_shard_size)
     return out
@@ -179,7 +180,9 @@ def copy_tokenizer(source: Path, out: Path) -> list[str]:
 
 def main() -> None:
     """Read the command line and write one checkpoint."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--shape", choices=sorted(SHAPES), help="a model of this size")
     kind.add_argument("--family", choices=sorted(TINY), help="a tiny model of this family")

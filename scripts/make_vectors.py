@@ -17,6 +17,7 @@ from crypto.identity import Identity
 from crypto.keys import KeyPair
 from crypto.noise.binding import STATIC_KEY_CONTEXT, prologue, sign_static
 from crypto.noise.handshake import PROTOCOL_NAME, Handshake, TransportKeys
+from scripts import make_message_vectors
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "specs" / "vectors"
 
@@ -162,7 +163,11 @@ def _transport_step(keys: Mapping[str, TransportKeys], kind: str, sender: str, t
     return {"sender": sender, "plaintext": text.encode().hex(), "ciphertext": ciphertext.hex()}
 
 
-FILES: Mapping[str, Callable[[], object]] = {"noise_xx.json": noise_xx, "identity.json": identity}
+FILES: Mapping[str, Callable[[], object]] = {
+    "noise_xx.json": noise_xx,
+    "identity.json": identity,
+    **make_message_vectors.FILES,
+}
 
 
 def main(arguments: list[str]) -> int:

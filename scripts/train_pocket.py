@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,13 +20,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.pocket import card, evaluate  # noqa: E402
-from scripts.pocket.corpus import Corpus, plain  # noqa: E402
-from scripts.pocket.export import export, read_record  # noqa: E402
-from scripts.pocket.model import Shape  # noqa: E402
-from scripts.pocket.questions import UNSEEN_OTHERS  # noqa: E402
-from scripts.pocket.tokenizer import train_tokenizer  # noqa: E402
-from scripts.pocket.train import Recipe, train  # noqa: E402
+from scripts.pocket import card, evaluate
+from scripts.pocket.corpus import Corpus, plain
+from scripts.pocket.export import export, read_record
+from scripts.pocket.model import Shape
+from scripts.pocket.questions import UNSEEN_OTHERS
+from scripts.pocket.tokenizer import train_tokenizer
+from scripts.pocket.train import Recipe, train
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPARED_EXCHANGES = 200_000
@@ -63,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(checkpoint: Path, corpus: Corpus) -> card.Measured:
-    begin = time.monotonic()
-    scores = {}
+    scores: dict[str, list[evaluate.Score]] = {}
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
         pocket = evaluate.Pocket(checkpoint, dtype)
@@ -75,9 +73,11 @@ def _measure(checkpoint: Path, corpus: Corpus) -> card.Measured:
             print(f"{name:8}  {found.percent:6.1f} %  {found.right}/{found.total}  {group}", flush=True)
             for question, reply in found.wrong:
                 print(f"            {question!r} -> {reply!r}")
-    pocket = evaluate.Pocket(checkpoint, torch.float32)
+    pocket, rounded = evaluate.Pocket(checkpoint, torch.float32), evaluate.Pocket(checkpoint, torch.bfloat16)
     shape = pocket.model.config
-    omissions = evaluate.omissions(pocket, corpus)
+    probe = evaluate.Probe(corpus, pocket.tokenizer)
+    rounding = evaluate.change(probe.logits(rounded.model), probe.logits(pocket.model))
+    omissions = evaluate.omissions(pocket.model, probe)
     least = min(omissions, key=lambda omission: omission.change)
     print(f"least change with {evaluate.WINDOW} layers left out: {least.change:.3f} {least.layers}")
     words = {
@@ -98,11 +98,12 @@ def _measure(checkpoint: Path, corpus: Corpus) -> card.Measured:
             max_positions=shape.max_position_embeddings,
         ),
         parameters=sum(parameter.numel() for parameter in pocket.model.parameters()),
-        size_bytes=sum(path.stat().st_size for path in checkpoint.iterdir()),
+        size_bytes=sum(path.stat().st_size for path in checkpoint.iterdir() if path.name != "README.md"),
         scores=scores,
         omissions=omissions,
+        rounding=rounding,
         unknown_words_percent=100 * sum(word not in words for word in asked) / len(asked),
-        wall_s=time.monotonic() - begin,
+        compared_exchanges=COMPARED_EXCHANGES,
     )
 
 

@@ -176,7 +176,7 @@ class HopSession:
         return messages
 
     def _on_answer(self, answer: Tokens | Output) -> None:
-        if answer.epoch < self.epoch or answer.step not in self._outstanding:
+        if answer.epoch != self.epoch or answer.step not in self._outstanding:
             if answer.step > self._last_step or answer.epoch > self.epoch:
                 self._fault(f"the host answered step {answer.step}, which was never asked")
             return
@@ -187,8 +187,7 @@ class HopSession:
         if fault is not None:
             self._fault(fault)
             return
-        for step in [step for step in self._outstanding if step <= answer.step]:
-            del self._outstanding[step]
+        del self._outstanding[answer.step]
         self._events.append(StepAnswered(answer))
 
     def _fault_of(self, answer: Tokens | Output, asked: Forward) -> str | None:
@@ -199,7 +198,7 @@ class HopSession:
                 return "the host answered for another position"
             if len(answer.ids) != (1 if asked.sample else 0):
                 return f"the host sent {len(answer.ids)} tokens for one step"
-            return None
+            return self._logprobs_fault_of(answer)
         if answer.position != asked.position + asked.count - 1:
             return "the host answered for another position"
         if answer.shape != (1, 1, self._hidden_size) or answer.dtype is not self.opened.dtype:
@@ -210,9 +209,18 @@ class HopSession:
             return str(error)
         return None
 
+    def _logprobs_fault_of(self, answer: Tokens) -> str | None:
+        if answer.logprobs is None:
+            return None
+        drawn = tuple(one.token for one in answer.logprobs[:1])
+        if not answer.ids or drawn != answer.ids or len(answer.logprobs) > self.opened.logprobs + 1:
+            return "the host sent log-probabilities that were not asked for"
+        return None
+
     def _on_credit(self, credit: Credit) -> None:
-        if credit.epoch == self.epoch and credit.step <= self._last_step:
-            self._granted = max(self._granted, credit.step + limits.SESSION_WINDOW_STEPS)
+        granted = credit.step + limits.SESSION_WINDOW_STEPS
+        if credit.epoch == self.epoch and credit.step <= self._last_step and granted > self._granted:
+            self._granted = granted
             self._events.append(WindowOpened())
 
     def _on_truncated(self, truncated: Truncated) -> None:

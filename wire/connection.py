@@ -216,6 +216,7 @@ class Connection:
             if self._introduction.complete:
                 self._channel = Channel(self._introduction.keys())
             raise
+        round_trip_s = self._now - self._greeted_at
         if answer is not None:
             self._greet(answer)
         self._advance(Input.HANDSHAKE)
@@ -225,7 +226,7 @@ class Connection:
         self.peer = peer
         self._channel = Channel(self._introduction.keys())
         self._cutter.expect(LEAST_RECORD_BYTES, limits.MAX_NOISE_MESSAGE_BYTES)
-        self._liveness = Liveness(self._now, round_trip_s=self._now - self._greeted_at)
+        self._liveness = Liveness(self._now, round_trip_s=round_trip_s)
         self._events.append(
             Established(
                 peer_id=peer.peer_id,

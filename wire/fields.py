@@ -130,6 +130,10 @@ class Text(_Plain):
             raise BadMessage(f"expected printable text of at most {self.most} characters")
         return raw
 
+    def fit(self, text: str) -> str:
+        """Return what a peer accepts of `text`: spaces for what cannot be printed, and no more than the bound."""
+        return "".join(one if one.isprintable() else " " for one in text[: self.most])
+
 
 class _Wrapped:
     """A validating class that travels as one CBOR value."""
@@ -223,8 +227,8 @@ class OfAddress(_Wrapped):
         return str(value)
 
     def decode(self, raw: object) -> Address:
-        if type(raw) is not str or len(raw) > limits.MAX_NAME_CHARS:
-            raise BadMessage("expected an address")
+        if type(raw) is not str or len(raw) > limits.MAX_NAME_CHARS or "%" in raw:
+            raise BadMessage("expected an address without a scope, which means nothing on another machine")
         try:
             return Address.parse(raw)
         except InvalidValue as error:
@@ -239,7 +243,7 @@ class OneOf(Generic[E]):
 
     @property
     def kind(self) -> str:
-        return " \\| ".join(str(member.value) for member in self.enum)
+        return " | ".join(str(member.value) for member in self.enum)
 
     def encode(self, value: object) -> object:
         return value.value if isinstance(value, Enum) else value

@@ -1,4 +1,4 @@
-"""Every bound of the protocol, once, with its reason. Spec: the limits tables of `specs/wire.md` and `specs/forward.md`.
+"""Every bound of the protocol, once, with its reason. Spec: the limits tables of `specs/wire.md`, `specs/forward.md`.
 
 Sizes are in bytes, times in seconds, unless the name says otherwise. A bound that protects against hostile input
 is called a security limit; the others are tuning.
@@ -21,6 +21,8 @@ BODY_ALIGNMENT_BYTES: Final = 64
 """Tensor bytes start on a cache line."""
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """Security limit: a whole message, header and body; two lanes of it are the most a link can hold in reassembly."""
+MAX_TENSOR_BYTES: Final = MAX_MESSAGE_BYTES - 2 * MAX_HEADER_BYTES
+"""A tensor fits a message with any header: a hop that adds to a step's trace can always pass the step on."""
 URGENT_MESSAGE_BYTES: Final = 64 * 1024
 """Messages up to this size travel in the urgent lane, ahead of bulk: decode steps, tokens, control."""
 REKEY_MESSAGES: Final = 1 << 20
@@ -76,10 +78,12 @@ MAX_DETAIL_CHARS: Final = 240
 """Words for a person in a refusal or abort; never a prompt, token or key."""
 MAX_NAME_CHARS: Final = 128
 MAX_FEATURES: Final = 64
-MAX_SLICES_PER_PEER: Final = 16
-"""Slices one `hosting` message may name: sixteen full entries fit a header (checked by a test)."""
+MAX_SLICES_PER_PEER: Final = 8
+"""Slices one `hosting` message may name: nine of the longest would still fit a header, ten would not."""
 MAX_HOPS: Final = 64
+"""Hops of one route: a full trace takes 2.5 KB of a header and leaves room for everything else in it."""
 MAX_TOKENS_PER_MESSAGE: Final = 64
+"""Tokens of one answer: these, their alternatives and a full trace fit a header."""
 MAX_LOGPROBS: Final = 20
 
 # Sessions (specs/forward.md)
@@ -88,7 +92,7 @@ MAX_SESSIONS: Final = 256
 MAX_SESSIONS_PER_PEER: Final = 64
 """Security limit: open sessions one client may hold at one host."""
 SESSION_WINDOW_STEPS: Final = 8
-"""Steps a sender may have in flight in one session before the receiver has consumed them."""
+"""Security limit: steps a sender may be ahead of the receiver's last credit; all a host holds of one session."""
 OPEN_TIMEOUT_S: Final = 20.0
 """From `open` to `ready` or `refused`, the dial to the next hop included."""
 SESSION_IDLE_TIMEOUT_S: Final = 900.0

@@ -1,4 +1,6 @@
-"""What a model is, to the byte: the canonical manifest whose digest is the model id. Spec: `specs/forward.md` §Model ids.
+"""What a model is, to the byte: the canonical manifest whose digest is the model id.
+
+Spec: `specs/forward.md` §Model ids.
 
 A manifest names a checkpoint's small files and tensors by SHA-256, never by where they lie: two folders that shard the
 same tensors differently are the same model. Tensors are digested in chunks, so that any part can be checked alone.

@@ -1,7 +1,8 @@
 """A session on a host, as a machine without clock, socket or tensor library. Spec: `specs/forward.md`.
 
-`HostedSession` decides which steps are computed and what is told to whom; the host daemon computes and sends. It holds
-at most a window of steps, whatever a peer does. Its mirror at the client is `wire.client_session`.
+`HostedSession` decides which steps are computed and what is told to whom; the host daemon computes and sends. Its
+mirror at the client is `wire.client_session`. Whatever its peers do, at most one window of steps and one cut are under
+way: a step past what was credited, and a cut or a new epoch's step while a cut is being made, end the session.
 
     receive(message, sender=, now=)  ->  events()            steps to compute, cuts to make, the end
     accept / deliver / cut_done ...  ->  messages_to_send()  who is told what
@@ -19,7 +20,7 @@ from wire.codes import Code
 from wire.errors import BadMessage, IllegalState, InvalidValue
 from wire.messages.base import Message
 from wire.messages.forward import Credit, Forward, Output, Tokens
-from wire.messages.session import Abort, Close, Delivery, Open, Ready, Refused, Truncate, Truncated
+from wire.messages.session import DETAIL, Abort, Close, Delivery, Open, Ready, Refused, Truncate, Truncated
 from wire.session_table import HOST, HostInput, HostState
 
 Result = Forward | Output | Tokens
@@ -42,7 +43,7 @@ class StepArrived:
 
 @dataclass(frozen=True, slots=True)
 class CutRequested:
-    """Drop all positions from `position` on, then call `cut_done`."""
+    """Drop all positions from `position` on, then call `cut_done`. Steps announced before it are void."""
 
     position: int
     epoch: int
@@ -72,6 +73,7 @@ _SENDERS: dict[HostInput, To] = {
     HostInput.CLOSE: To.CLIENT,
     HostInput.ABORT: To.NEXT,
 }
+"""Who may say it. The next hop speaks of the session by its own id of it, all others by ours."""
 
 
 class HostedSession:
@@ -93,10 +95,10 @@ class HostedSession:
         self._hidden_size = hidden_size
         self._peers = {To.CLIENT: client, To.UPSTREAM: opened.upstream, To.NEXT: opened.next_peer}
         self._next_step = 0
-        self._consumed = -1
-        """The last step delivered; everything up to it is consumed."""
+        self._delivered = -1
+        """The last step whose result was handed over."""
         self._credited = -1
-        """The last step our upstream was told is consumed."""
+        """The last step our upstream was told is consumed; it may be a window beyond it."""
         self._granted = limits.SESSION_WINDOW_STEPS - 1
         """The last step the next hop allows us to send."""
         self._held: deque[Forward] = deque()
@@ -120,6 +122,9 @@ class HostedSession:
         """
         kind = _INPUTS.get(type(message))
         if kind is None or self._peers[_SENDERS[kind]] != sender:
+            return False
+        ours = self.opened.next_session if _SENDERS[kind] is To.NEXT else self.opened.session
+        if getattr(message, "session", None) != ours:
             return False
         if self.state is HostState.CLOSED:
             return True
@@ -153,7 +158,7 @@ class HostedSession:
                 Refused(
                     session=self.opened.session,
                     code=code,
-                    detail=detail[: limits.MAX_DETAIL_CHARS],
+                    detail=DETAIL.fit(detail),
                     retry_after_ms=retry_after_ms,
                 ),
             )
@@ -165,11 +170,16 @@ class HostedSession:
         return self.state is HostState.OPEN and forward.epoch == self.epoch
 
     def deliver(self, forward: Forward, result: Result) -> None:
-        """Hand over the result of a step, in the order the steps arrived; results of a past epoch are dropped."""
+        """Hand over the result of a step, in the order the steps arrived; results of a past epoch are dropped.
+
+        Raises `IllegalState` for a result out of order.
+        """
         if not self.current(forward):
             return
         self._move(HostInput.DELIVER)
-        self._consumed = forward.step
+        if forward.step != self._delivered + 1:
+            raise IllegalState(f"the result of step {forward.step} does not follow that of {self._delivered}")
+        self._delivered = forward.step
         if isinstance(result, Forward):
             self._held.append(result)
             self._release()
@@ -178,10 +188,15 @@ class HostedSession:
             self._grant()
 
     def cut_done(self, cut: CutRequested, position: int) -> None:
-        """The positions are dropped; `position` of them remain."""
-        if self.state is HostState.CLOSED or cut.epoch != self.epoch:
+        """The positions are dropped; `position` of them remain, which ends the session if it is not what was asked."""
+        if self.state is HostState.CLOSED:
             return
         self._move(HostInput.CUT_DONE)
+        if position != cut.position:
+            self.fail(
+                Code.POSITION_MISMATCH, f"a cut to {cut.position} positions, {position} had been computed"
+            )
+            return
         self._outbox.append(
             (To.CLIENT, Truncated(session=self.opened.session, epoch=cut.epoch, position=position))
         )
@@ -194,17 +209,20 @@ class HostedSession:
             self.refuse(code, detail)
             return
         self._move(HostInput.FAIL)
-        detail = detail[: limits.MAX_DETAIL_CHARS]
-        self._outbox.append((To.CLIENT, Abort(session=self.opened.session, code=code, detail=detail)))
+        said = Abort(session=self.opened.session, code=code, detail=DETAIL.fit(detail))
+        self._outbox.append((To.CLIENT, said))
         self._end(code, detail)
 
-    def next_timeout(self) -> float:
-        """When the session is idle too long, unless something happens before."""
+    def next_timeout(self) -> float | None:
+        """When the session is idle too long, unless something happens before; None once it has ended."""
+        if self.state is HostState.CLOSED:
+            return None
         return self._last_activity + limits.SESSION_IDLE_TIMEOUT_S
 
     def on_time(self, *, now: float) -> None:
         """End the session if it has been idle too long."""
-        if now >= self.next_timeout():
+        due = self.next_timeout()
+        if due is not None and now >= due:
             self.fail(Code.SESSION_IDLE, f"no step for {limits.SESSION_IDLE_TIMEOUT_S:g} s")
 
     def events(self) -> list[HostEvent]:
@@ -230,15 +248,20 @@ class HostedSession:
         self._events.append(StepArrived(forward))
 
     def _fault_of(self, forward: Forward) -> tuple[Code, str] | None:
-        if forward.epoch > self.epoch:
-            return Code.PROTOCOL, f"a step of epoch {forward.epoch} came before the cut that begins it"
+        if forward.epoch > self.epoch or self.state is HostState.CUTTING:
+            return (
+                Code.PROTOCOL,
+                f"a step of epoch {forward.epoch} came before the cut that begins it was made",
+            )
         if forward.step > self._next_step:
             return Code.STEP_GAP, f"step {forward.step} came where step {self._next_step} was due"
-        if forward.step - self._consumed > limits.SESSION_WINDOW_STEPS:
+        if forward.step > self._credited + limits.SESSION_WINDOW_STEPS:
             return (
                 Code.WINDOW_EXCEEDED,
                 f"more than {limits.SESSION_WINDOW_STEPS} steps were under way at once",
             )
+        if len(forward.trace) >= limits.MAX_HOPS:
+            return Code.PROTOCOL, f"a step went over more than {limits.MAX_HOPS} hops"
         if forward.position != self.position:
             return (
                 Code.POSITION_MISMATCH,
@@ -266,13 +289,14 @@ class HostedSession:
         if cut.position > self.position:
             self.fail(Code.POSITION_MISMATCH, f"a cut to {cut.position} positions, {self.position} are held")
             return
+        self._move(HostInput.TRUNCATE)
         self.epoch = cut.epoch
         self.position = cut.position
         self._next_step = cut.next_step
-        self._consumed = self._credited = cut.next_step - 1
+        self._delivered = self._credited = cut.next_step - 1
         self._granted = self._credited + limits.SESSION_WINDOW_STEPS
         self._held.clear()
-        self._events.append(CutRequested(cut.position, cut.epoch))
+        self._events = [CutRequested(cut.position, cut.epoch)]
 
     def _on_credit(self, credit: Credit) -> None:
         if credit.epoch == self.epoch and credit.step < self._next_step:
@@ -280,13 +304,13 @@ class HostedSession:
             self._release()
 
     def _release(self) -> None:
-        """Send what credit allows; only what has left counts as consumed, so that a slow hop slows its upstream."""
+        """Send what credit allows; only what has left counts as consumed: a slow hop slows its upstream."""
         while self._held and self._held[0].step <= self._granted:
             self._outbox.append((To.NEXT, self._held.popleft()))
         self._grant()
 
     def _grant(self) -> None:
-        consumed = self._held[0].step - 1 if self._held else self._consumed
+        consumed = self._held[0].step - 1 if self._held else self._delivered
         if consumed - self._credited >= limits.SESSION_WINDOW_STEPS // 2:
             self._credited = consumed
             self._outbox.append(
@@ -317,5 +341,7 @@ def check_open(opened: Open) -> None:
         raise BadMessage("open: each hop has a session id of its own")
     if (opened.delivery is Delivery.TOKENS) != (opened.sampling is not None):
         raise BadMessage("open: sampling goes with delivery tokens, and only with it")
+    if opened.logprobs and opened.delivery is not Delivery.TOKENS:
+        raise BadMessage("open: logprobs go with delivery tokens")
     if opened.positions < 1:
         raise BadMessage("open: a session needs at least one position")

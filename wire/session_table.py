@@ -15,6 +15,7 @@ class HostState(Enum):
 
     OPENING = "opening"
     OPEN = "open"
+    CUTTING = "cutting"
     CLOSED = "closed"
 
 
@@ -64,13 +65,18 @@ HOST: Mapping[tuple[HostState, HostInput], HostState] = {
     (HostState.OPENING, HostInput.CLOSE): HostState.CLOSED,
     (HostState.OPENING, HostInput.FAIL): HostState.CLOSED,
     (HostState.OPEN, HostInput.FORWARD): HostState.OPEN,
-    (HostState.OPEN, HostInput.TRUNCATE): HostState.OPEN,
+    (HostState.OPEN, HostInput.TRUNCATE): HostState.CUTTING,
     (HostState.OPEN, HostInput.CREDIT): HostState.OPEN,
     (HostState.OPEN, HostInput.DELIVER): HostState.OPEN,
-    (HostState.OPEN, HostInput.CUT_DONE): HostState.OPEN,
     (HostState.OPEN, HostInput.CLOSE): HostState.CLOSED,
     (HostState.OPEN, HostInput.ABORT): HostState.CLOSED,
     (HostState.OPEN, HostInput.FAIL): HostState.CLOSED,
+    (HostState.CUTTING, HostInput.FORWARD): HostState.CUTTING,
+    (HostState.CUTTING, HostInput.CREDIT): HostState.CUTTING,
+    (HostState.CUTTING, HostInput.CUT_DONE): HostState.OPEN,
+    (HostState.CUTTING, HostInput.CLOSE): HostState.CLOSED,
+    (HostState.CUTTING, HostInput.ABORT): HostState.CLOSED,
+    (HostState.CUTTING, HostInput.FAIL): HostState.CLOSED,
 }
 
 CLIENT: Mapping[tuple[ClientState, ClientInput], ClientState] = {

@@ -16,6 +16,7 @@ from wire.errors import InvalidValue
 
 _CID_PREFIX = bytes((0x01, 0x55, 0x12, 0x20))
 """CIDv1, raw codec, sha2-256, 32 bytes (multiformats CID specification)."""
+_MAX_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class LayerRange:
     def parse(cls, text: str) -> LayerRange:
         """Read `6:12`. Raises `InvalidValue` with the expected form."""
         start, separator, end = text.partition(":")
-        if not (separator and start.isascii() and start.isdigit() and end.isascii() and end.isdigit()):
+        if not (separator and _is_number(start) and _is_number(end)):
             raise InvalidValue(f"{text!r} is not a layer range; write START:END, as in 6:12")
         return cls(int(start), int(end))
 
@@ -107,18 +108,15 @@ class Address:
     port: int
 
     def __post_init__(self) -> None:
-        try:
-            ipaddress.ip_address(self.ip)
-        except ValueError as error:
-            raise InvalidValue(f"{self.ip!r} is not an IP address") from error
+        _one_spelling(self.ip)
         if not 0 <= self.port <= 65535:
             raise InvalidValue(f"port {self.port} is not between 0 and 65535")
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read `127.0.0.1:7311` or `[::1]:7311`. Raises `InvalidValue`."""
+        """Read `127.0.0.1:7311` or `[::1]:7311`; however it is spelt, it is one value. Raises `InvalidValue`."""
         ip, separator, port = text.rpartition(":")
-        if not separator or not (port.isascii() and port.isdigit()):
+        if not (separator and _is_number(port)):
             raise InvalidValue(
                 f"{text!r} is not an address; write IP:PORT, as in 127.0.0.1:7311 or [::1]:7311"
             )
@@ -126,7 +124,7 @@ class Address:
             ip = ip[1:-1]
         elif ":" in ip:
             raise InvalidValue(f"{text!r} needs brackets around its IPv6 address, as in [::1]:7311")
-        return cls(ip, int(port))
+        return cls(_one_spelling(ip), int(port))
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
@@ -159,3 +157,20 @@ class Sampling:
             raise InvalidValue(f"top_k {self.top_k} is not between 0 and {limits.MAX_VOCABULARY}")
         if not 0 <= self.seed < 1 << 64:
             raise InvalidValue(f"seed {self.seed} is not an unsigned 64-bit integer")
+
+
+def _one_spelling(ip: str) -> str:
+    """The usual spelling of an IP address. Raises `InvalidValue`."""
+    try:
+        usual = str(ipaddress.ip_address(ip))
+    except ValueError as error:
+        raise InvalidValue(f"{ip!r} is not an IP address") from error
+    # The library takes any text as the scope behind a %, line breaks included.
+    if not all(one.isascii() and (one.isalnum() or one in ":.%_-") for one in usual):
+        raise InvalidValue(f"{ip!r} is not an IP address")
+    return usual
+
+
+def _is_number(text: str) -> bool:
+    """Whether `text` is decimal digits, and few enough that reading them costs nothing."""
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS

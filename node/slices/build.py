@@ -37,10 +37,15 @@ class Crossing:
         """Run only `layers`; start them from `incoming` `[1, T, D]`, or from the embedding where it is None."""
         self.layers, self.incoming, self.outgoing = layers, incoming, None
 
-    def end(self) -> torch.Tensor | None:
-        """Forget the forward's tensors; returns the hidden states `[1, T, D]` after the range."""
-        outgoing, self.incoming, self.outgoing = self.outgoing, None, None
-        return outgoing
+    def take(self) -> torch.Tensor:
+        """The hidden states `[1, T, D]` after the range."""
+        if self.outgoing is None:
+            raise RuntimeError(f"the forward did not pass the end of layers {self.layers}")
+        return self.outgoing
+
+    def end(self) -> None:
+        """Let go of the forward's tensors."""
+        self.incoming = self.outgoing = None
 
     def at(self, boundary: int, hidden_states: torch.Tensor) -> torch.Tensor:
         """The hidden states as they go on from `boundary`."""
@@ -54,7 +59,9 @@ class Crossing:
 class Position(nn.Module):
     """One layer's place in the model: runs the layer if there is one and the forward's range has it."""
 
-    def __init__(self, index: int, num_layers: int, layer: nn.Module, crossing: Crossing, *, keep: bool) -> None:
+    def __init__(
+        self, index: int, num_layers: int, layer: nn.Module, crossing: Crossing, *, keep: bool
+    ) -> None:
         super().__init__()
         self.index = index
         self.is_last = index == num_layers - 1
@@ -78,7 +85,7 @@ class Position(nn.Module):
 class PassThrough(nn.Module):
     """Stands for a module that is not owned."""
 
-    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, *_args: Any, **_kwargs: Any) -> torch.Tensor:
         return hidden_states
 
 

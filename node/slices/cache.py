@@ -64,25 +64,25 @@ class LayerCache:
         first, end = self.first_visible(position), position + count
         room = capacity(end, self.window)
         if self.keys is None or self.values is None:
-            if count > room:
-                self._store(keys[..., -room:, :], values[..., -room:, :], end - room, room)
-                return keys, values
-            self._store(keys, values, position, room)
-            return keys, values
+            self.keys, self.values = _grown(keys[..., :0, :], room), _grown(values[..., :0, :], room)
         if end - self.base > self.keys.shape[-2]:
             keep = self.base
             if self.window is not None and end - self.base > room:
                 keep = max(self.base, first - ROLLBACK_POSITIONS)
+            held = slice(keep - self.base, position - self.base)
             if end - keep > room:
                 # More new tokens than the buffer is to hold: attend to a joined copy, keep the end of it.
-                held = slice(keep - self.base, position - self.base)
                 keys = torch.cat((self.keys[..., held, :], keys), dim=-2)
                 values = torch.cat((self.values[..., held, :], values), dim=-2)
-                self._store(keys[..., -room:, :], values[..., -room:, :], end - room, room)
+                self.keys, self.values = (
+                    _grown(keys[..., -room:, :], room),
+                    _grown(values[..., -room:, :], room),
+                )
+                self.base = end - room
                 return keys[..., first - keep :, :], values[..., first - keep :, :]
-            held = slice(keep - self.base, position - self.base)
-            self._store(self.keys[..., held, :], self.values[..., held, :], keep, room)
-        assert self.keys is not None and self.values is not None
+            self.keys = _grown(self.keys[..., held, :], room)
+            self.values = _grown(self.values[..., held, :], room)
+            self.base = keep
         new, visible = slice(position - self.base, end - self.base), slice(first - self.base, end - self.base)
         self.keys[..., new, :] = keys
         self.values[..., new, :] = values
@@ -96,19 +96,15 @@ class LayerCache:
         """Forget everything but the memory."""
         self.base = 0
 
-    def _store(self, keys: torch.Tensor, values: torch.Tensor, base: int, room: int) -> None:
-        """Make buffers of `room` rows that begin with these rows, the first of them at position `base`."""
-        self.base = base
-        self.keys, self.values = _grown(keys, room), _grown(values, room)
-
 
 def _grown(rows: torch.Tensor, room: int) -> torch.Tensor:
+    """A buffer of `room` rows that begins with these."""
     buffer = rows.new_empty((*rows.shape[:-2], room, rows.shape[-1]))
     buffer[..., : rows.shape[-2], :] = rows
     return buffer
 
 
-class _ModelCache(Cache):  # type: ignore[misc]
+class _ModelCache(Cache):
     """What the model's forward sees: a cache of all its layers, of which those in `layers` store anything."""
 
     def __init__(self, windows: tuple[int | None, ...], layers: LayerRange) -> None:
@@ -123,11 +119,16 @@ class _ModelCache(Cache):  # type: ignore[misc]
         return len(self.windows)
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *_args: Any,
+        **_kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return self.stores[layer_idx].write(key_states, value_states, self.length)
 
-    def get_seq_length(self, layer_idx: int = 0) -> int:
+    def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 - the base class names it
         return self.length
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
@@ -193,9 +194,10 @@ class SliceCache:
             raise CacheBroken("an earlier step failed half way; open a new session")
 
     def mark_broken(self) -> None:
-        """Note that a forward failed half way."""
+        """Note that a forward has begun; it stays so unless the forward ends in `advance`."""
         self._broken = True
 
     def advance(self, count: int) -> None:
-        """Count `count` more positions, after a forward that stored them."""
+        """Count `count` more positions, after a forward that stored them in every layer."""
         self.model_cache.length += count
+        self._broken = False

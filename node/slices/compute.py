@@ -42,7 +42,9 @@ class ComputeThread:
         """Begin to accept functions. torch is imported by the first of them, on the thread."""
         if self._executor is None:
             threads.prepare(self._num_threads)
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="lamella-compute", initializer=threads.apply)
+            self._executor = ThreadPoolExecutor(
+                1, thread_name_prefix="lamella-compute", initializer=threads.apply
+            )
 
     async def run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` on the compute thread and return what it returns, or raise what it raises.
@@ -58,7 +60,7 @@ class ComputeThread:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self._executor is None and (task is None or not task.cancelling()):
+            if not self.running and (task is None or not task.cancelling()):
                 raise ComputeStopped("the compute thread stopped before this ran") from None
             raise
         finally:

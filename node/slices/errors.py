@@ -10,6 +10,7 @@ SliceError
 ├── ContextFull           the session would pass the model's longest context
 ├── TruncatedTooFar       a sliding-window cache no longer holds what that position needs
 ├── CacheBroken           an earlier forward failed half way; the session must start again
+├── ForwardFailed         the processor could not do the forward
 ├── NotFinite             a tensor or logits hold NaN or infinity
 ├── OutOfMemoryBudget     the KV budget cannot take this session
 ├── WrongThread           a slice was used by a thread that did not load it
@@ -84,6 +85,10 @@ class TruncatedTooFar(SliceError):
 
 class CacheBroken(SliceError):
     """A forward failed half way, so the cache's contents are undefined; open a new session."""
+
+
+class ForwardFailed(SliceError):
+    """A forward failed while it ran, as when memory runs out; its cache is broken."""
 
 
 class NotFinite(SliceError):

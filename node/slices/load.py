@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from transformers.utils import logging as transformers_logging
 
-from node.slices import build, families
+from node.slices import build, families, threads
 from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec
@@ -43,12 +43,13 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
         nonlocal done
         done += count
         if progress is not None:
-            progress(min(1.0, done / max(1, weights.nbytes)))
+            progress(min(1.0, done / total))
 
     def wanted(name: str) -> bool:
         return build.needs_tensor(name, layer_of(name), parts, tied=tied)
 
     weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read)
+    total = max(1, weights.nbytes)
     model = _fill(build.holed_class(cls, parts, crossing), config, spec, weights)
     build.close_positions(model, spec.layers, crossing)
     loaded = Slice(spec, model, crossing)
@@ -59,6 +60,7 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
 
 def _fill(cls: Any, config: Any, spec: SliceSpec, weights: Weights) -> Any:
     """Build the model and give it its weights; anything short of complete is an error."""
+    threads.load_on_this_thread()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:

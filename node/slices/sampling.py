@@ -1,8 +1,8 @@
 """Draws a token from logits, the same one on every machine. Spec: `specs/sampling.md`.
 
 Gumbel-max: the token whose scaled logit plus noise is highest is distributed as softmax. The noise is hashed from
-(seed, position, token id), so a draw is a pure function: another tail repeats it, and a draft can be checked against it.
-Neither torch nor a random generator is used.
+(seed, position, token id), so a draw is a pure function: another tail repeats it, and a draft can be
+checked against it. Neither torch nor a random generator is used.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ def _highest(scores: portable.Doubles, count: int) -> npt.NDArray[np.int64]:
     return np.sort(np.concatenate((above, equal)))
 
 
-def _nucleus(
-    tokens: npt.NDArray[np.int64], scores: portable.Doubles, top_p: float
-) -> npt.NDArray[np.int64]:
+def _nucleus(tokens: npt.NDArray[np.int64], scores: portable.Doubles, top_p: float) -> npt.NDArray[np.int64]:
     """The fewest of the likeliest `tokens` whose weights sum to at least `top_p` of all; at least one."""
     scores = scores[tokens]
     weights = portable.exp(scores)

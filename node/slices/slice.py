@@ -17,6 +17,7 @@ from node.slices.cache import SliceCache, capacity
 from node.slices.errors import (
     BadInput,
     ContextFull,
+    ForwardFailed,
     InvalidSlice,
     UnsupportedModel,
     WrongThread,
@@ -57,7 +58,7 @@ class Slice:
         """
         if not self.spec.layers.covers(layers):
             raise InvalidSlice(f"layers {layers} are not within this slice's {self.spec.layers}")
-        at_end = layers.start == 0 and self.spec.embed or layers.end == self.num_layers and self.spec.head
+        at_end = (layers.start == 0 and self.spec.embed) or (layers.end == self.num_layers and self.spec.head)
         if not len(layers) and not at_end:
             raise InvalidSlice(f"layers {layers} are empty")
         return SliceCache(layers, self._windows)
@@ -86,7 +87,9 @@ class Slice:
         Raises:
             BadInput: shape, dtype, ids, position or `want` do not fit; the cache is unchanged.
             ContextFull: the tokens do not fit the model's context; the cache is unchanged.
+            ForwardFailed: it began and could not finish; the cache is broken.
             CacheBroken: an earlier forward failed.
+            WrongThread: this is not the thread that loaded the slice.
         """
         self._check(x, cache, position, want)
         count = x.shape[1]
@@ -97,19 +100,20 @@ class Slice:
             arguments["position_ids"] = torch.arange(position, position + count).unsqueeze(0)
             arguments["past_key_values"] = cache.model_cache
             self._crossing.begin(cache.layers, hidden)
+            cache.mark_broken()
             try:
                 if want is Want.LOGITS:
-                    out = self._model(**arguments, use_cache=True, logits_to_keep=1).logits[0, -1].float()
+                    out: torch.Tensor = (
+                        self._model(**arguments, use_cache=True, logits_to_keep=1).logits[0, -1].float()
+                    )
                 else:
                     self._decoder(**arguments, use_cache=True)
-                    out = self._crossing.outgoing
-            except BaseException:
-                cache.mark_broken()
-                raise
+                    out = self._crossing.take()
+            except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
+                raise ForwardFailed(f"layers {cache.layers} of {self.model_type}: {error}") from error
             finally:
                 self._crossing.end()
-        cache.advance(count)
-        assert isinstance(out, torch.Tensor)
+        cache.advance(count)  # and with that whole again
         return out
 
     def _check(self, x: torch.Tensor, cache: SliceCache, position: int, want: Want) -> None:
@@ -118,8 +122,8 @@ class Slice:
             raise WrongThread("a slice runs only on the thread that loaded it")
         cache.check_usable()
         layers = cache.layers
-        if not self.spec.layers.covers(layers):
-            raise BadInput(f"the cache is for layers {layers}, the slice has {self.spec.layers}")
+        if cache.model_cache.windows is not self._windows:
+            raise BadInput("the cache was made by another slice")
         if position != cache.length:
             raise BadInput(f"the forward is at position {position}, the cache at {cache.length}")
         if x.dtype is torch.int64:
@@ -147,9 +151,12 @@ class Slice:
         cache = SliceCache(self.spec.layers, self._windows)
         try:
             out = self.forward(
-                torch.zeros(1, 1, self.hidden_size, dtype=self.dtype), cache=cache, position=0, want=Want.HIDDEN
+                torch.zeros(1, 1, self.hidden_size, dtype=self.dtype),
+                cache=cache,
+                position=0,
+                want=Want.HIDDEN,
             )
-        except (TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
+        except ForwardFailed as error:
             raise UnsupportedModel(self.model_type, f"its layers cannot be run alone ({error})") from error
         if out.shape != (1, 1, self.hidden_size):
             raise UnsupportedModel(self.model_type, "its layers pass on more than hidden states")
@@ -167,7 +174,8 @@ def layer_windows(config: Any) -> tuple[int | None, ...]:
     windows: list[int | None] = []
     for kind, fields in zip(types, options, strict=True):
         if kind not in ("full_attention", "sliding_attention"):
-            raise UnsupportedModel(config.model_type, f"a layer of kind {kind!r} keeps more than keys and values")
+            raise UnsupportedModel(
+                config.model_type, f"a layer of kind {kind!r} keeps more than keys and values"
+            )
         windows.append(fields["sliding_window"] if kind == "sliding_attention" else None)
     return tuple(windows)
-

@@ -37,7 +37,7 @@ def to_wire(tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
     spec = TensorSpec(_TO_WIRE[tensor.dtype], tuple(tensor.shape))
     check_finite(tensor)
     flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
-    return spec, memoryview(flat.numpy())
+    return spec, flat.numpy().data
 
 
 def from_wire(spec: TensorSpec, body: memoryview | bytearray | bytes) -> torch.Tensor:

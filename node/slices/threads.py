@@ -9,14 +9,11 @@ catch the next operation of the same step and short enough to give the core to t
 from __future__ import annotations
 
 import os
-import sys
 from typing import Final
 
 SPIN_COUNT: Final = 25_000
 MAX_THREADS: Final = 64
 """Past this a decode step is bound by memory, and by the barrier after each operation."""
-
-_chosen: int | None = None
 
 
 def usable_cores() -> int:
@@ -34,29 +31,27 @@ def choose(threads: int | None, *, cores: int, configured: str | None) -> int:
 def prepare(threads: int | None = None) -> int:
     """Set the environment of the compute libraries; call before anything imports torch. Returns the thread count.
 
-    Called again it only changes the thread count, which `apply` can still put into effect.
+    Called after that it only changes the thread count, which `apply` can still put into effect.
     """
-    global _chosen
-    _chosen = choose(threads, cores=usable_cores(), configured=os.environ.get("OMP_NUM_THREADS"))
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(_chosen)
+    chosen = choose(threads, cores=usable_cores(), configured=os.environ.get("OMP_NUM_THREADS"))
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(chosen)
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
-    # transformers materialises weights in a pool of threads, each of which would get its own libgomp pool.
-    os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return _chosen
+    load_on_this_thread()
+    return chosen
+
+
+def load_on_this_thread() -> None:
+    """Keep transformers from reading weights in a pool of threads, each of which would get its own libgomp pool."""
+    os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"
 
 
 def apply() -> int:
     """Import torch if need be and give it the chosen thread count; call on the compute thread."""
-    chosen = _chosen if _chosen is not None else prepare()
+    chosen = choose(None, cores=usable_cores(), configured=os.environ.get("OMP_NUM_THREADS"))
     import torch
 
     torch.set_num_threads(chosen)
     return chosen
-
-
-def too_late() -> bool:
-    """Whether torch is imported already, so that `prepare` could not set the spin count any more."""
-    return "torch" in sys.modules

@@ -14,8 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import torch
 
@@ -51,9 +50,8 @@ class StoredTensor:
     on_read: Callable[[int], None]
     """Told the bytes after each read."""
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The element type in memory. Raises `BadCheckpoint` for one that weights are not stored in."""
+    def check_dtype(self) -> None:
+        """Raise `BadCheckpoint` if it is stored as something that weights are not stored in."""
         if self.stored_dtype not in _DTYPES:
             raise BadCheckpoint(
                 self.path,
@@ -61,21 +59,16 @@ class StoredTensor:
                 tensor=self.name,
                 next_step="use the unquantised checkpoint",
             )
-        return _DTYPES[self.stored_dtype]
 
     def __getitem__(self, index: Any) -> torch.Tensor:
         tensor = self.read()
         return tensor if index is ... else tensor[index]
 
-    def get_shape(self) -> list[int]:
-        """The shape, as safetensors' own lazy slices tell it."""
-        return list(self.shape)
-
     def read(self) -> torch.Tensor:
         """The tensor, in memory of its own."""
-        tensor = torch.empty(self.shape, dtype=self.dtype)
+        tensor = torch.empty(self.shape, dtype=_DTYPES[self.stored_dtype])
         if self.nbytes:
-            view = memoryview(tensor.view(-1).view(torch.uint8).numpy())
+            view = tensor.view(-1).view(torch.uint8).numpy().data
             self._fill(view)
         self.on_read(self.nbytes)
         return tensor
@@ -101,7 +94,9 @@ class StoredTensor:
 class Weights:
     """The tensors of one checkpoint by their names on disk. Opening reads no more than headers."""
 
-    def __init__(self, folder: Path, *, wanted: Callable[[str], bool], on_read: Callable[[int], None]) -> None:
+    def __init__(
+        self, folder: Path, *, wanted: Callable[[str], bool], on_read: Callable[[int], None]
+    ) -> None:
         """
         Args:
             folder: the checkpoint.
@@ -118,6 +113,7 @@ class Weights:
             for name in names if names is not None else filter(wanted, stored):
                 if name not in stored:
                     raise BadCheckpoint(path, "the index says it is in this file, but it is not", tensor=name)
+                stored[name].check_dtype()
                 self._tensors[name] = stored[name]
 
     @property
@@ -149,15 +145,13 @@ def _files(folder: Path, wanted: Callable[[str], bool]) -> dict[Path, list[str] 
     weight_map = read_json(index, MAX_INDEX_BYTES).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise BadCheckpoint(index, "has no weight_map")
-    files: dict[Path, list[str] | None] = {}
+    files: dict[Path, list[str]] = {}
     for name, file in weight_map.items():
         if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
             raise BadCheckpoint(index, f"names the file {file!r}, which is not a safetensors file beside it")
         if wanted(name):
-            names = files.setdefault(folder / file, [])
-            assert names is not None
-            names.append(name)
-    return files
+            files.setdefault(folder / file, []).append(name)
+    return dict(files)
 
 
 def _header(path: Path, on_read: Callable[[int], None]) -> dict[str, StoredTensor]:

@@ -15,7 +15,6 @@ from chat.driver import Contact
 from crypto.identity import PeerId
 from wire.types import Address
 
-_START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 20.0
 
 
@@ -32,7 +31,7 @@ def running(
                 command += ["--identity", str(Path(folder) / f"host-{index}"), "--threads", str(threads)]
                 command += ["--dtype", dtype] if dtype else []
                 started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-            yield tuple(_ready(process) for process in started)
+            yield tuple(ready(process) for process in started)
         finally:
             for process in started:
                 process.send_signal(signal.SIGTERM)
@@ -44,7 +43,8 @@ def running(
                     process.wait()
 
 
-def _ready(process: subprocess.Popen[str]) -> Contact:
+def ready(process: subprocess.Popen[str]) -> Contact:
+    """Wait until a process says `ready`; return where it is. Raises `RuntimeError` with its own words if it cannot start."""
     if process.stdout is None:
         raise RuntimeError("the daemon has no standard output")
     for line in process.stdout:

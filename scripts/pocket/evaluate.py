@@ -62,6 +62,11 @@ class Omission:
     same_token_percent: float
     """Share of positions whose best token stays the same."""
 
+    @property
+    def consecutive(self) -> bool:
+        """Whether the layers follow one another."""
+        return self.layers[-1] - self.layers[0] == len(self.layers) - 1
+
 
 class Pocket:
     """A checkpoint as anyone loads it."""
@@ -160,53 +165,58 @@ def score(name: str, group: list[Case], answer_all: Callable[[list[Chat]], list[
     return Score(name=name, right=len(group) - len(wrong), total=len(group), wrong=tuple(wrong[:8]))
 
 
-def omissions(pocket: Pocket, corpus: Corpus) -> list[Omission]:
+class Probe:
+    """64 answered questions, to compare logits on: where an answer's next token is predicted, and nowhere else."""
+
+    def __init__(self, corpus: Corpus, tokenizer: Any) -> None:
+        self.seed = corpus.seed
+        texts, begins = [], []
+        for exchange in islice(corpus.exchanges(), 64):
+            prompt = tokenizer.apply_chat_template(
+                [{"role": "user", "content": exchange.question}], tokenize=False, add_generation_prompt=True
+            )
+            begins.append(len(tokenizer(prompt, add_special_tokens=False)["input_ids"]))
+            texts.append(prompt + exchange.answer)
+        self._batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False)
+        mask = self._batch["attention_mask"]
+        self._answered = (torch.arange(mask.shape[1]) >= torch.tensor(begins)[:, None] - 1) & mask.bool()
+
+    def logits(self, model: Any) -> Tensor:
+        """Return the float32 logits [tokens of all answers, V] of `model`."""
+        with torch.inference_mode():
+            logits: Tensor = model(**self._batch, use_cache=False).logits.float()
+        return logits[self._answered]
+
+
+def change(logits: Tensor, reference: Tensor) -> float:
+    """Return the norm of the difference over the norm of `reference`."""
+    return ((logits - reference).norm() / reference.norm()).item()
+
+
+def omissions(model: Any, probe: Probe) -> list[Omission]:
     """Return what leaving out every window of four layers does, and then a sample of other sets of four."""
-    rng = Random(f"omissions {corpus.seed}")
-    count = len(pocket.model.model.layers)
-    windows = [tuple(range(first, first + WINDOW)) for first in range(count - WINDOW + 1)]
-    others: set[tuple[int, ...]] = set()
-    while len(others) < SAMPLED_SUBSETS:
-        others.add(tuple(sorted(rng.sample(range(count), WINDOW))))
-    exchanges = list(islice(corpus.exchanges(), 64))
-    texts = [
-        pocket.prompt([{"role": "user", "content": exchange.question}]) + exchange.answer
-        for exchange in exchanges
-    ]
-    starts = [text.rindex("assistant\n") for text in texts]
-    batch = pocket.tokenizer(texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False,
-                             return_offsets_mapping=True)  # fmt: skip
-    offsets = batch.pop("offset_mapping")[:, :, 0]
-    answered = (offsets >= torch.tensor(starts)[:, None]) & batch["attention_mask"].bool()
-    whole = _logits(pocket, batch)[answered]
+    rng = Random(f"omissions {probe.seed}")
+    count = len(model.model.layers)
+    sets = [tuple(range(first, first + WINDOW)) for first in range(count - WINDOW + 1)]
+    while len(sets) < count - WINDOW + 1 + SAMPLED_SUBSETS:
+        layers = tuple(sorted(rng.sample(range(count), WINDOW)))
+        if layers not in sets:
+            sets.append(layers)
+    reference = probe.logits(model)
     found = []
-    for layers in [*windows, *sorted(others)]:
-        partial = _without(pocket, layers, batch)[answered]
-        same = (partial.argmax(-1) == whole.argmax(-1)).float().mean().item()
-        change = ((partial - whole).norm() / whole.norm()).item()
-        found.append(Omission(layers=layers, change=change, same_token_percent=100 * same))
+    for layers in sets:
+        hooks = [model.model.layers[i].register_forward_hook(_pass_on, with_kwargs=True) for i in layers]
+        logits = probe.logits(model)
+        for hook in hooks:
+            hook.remove()
+        same = (logits.argmax(-1) == reference.argmax(-1)).float().mean().item()
+        found.append(Omission(layers=layers, change=change(logits, reference), same_token_percent=100 * same))
     return found
 
 
-def _logits(pocket: Pocket, batch: Any) -> Tensor:
-    with torch.inference_mode():
-        logits: Tensor = pocket.model(**batch, use_cache=False).logits.float()
-    return logits
-
-
-def _without(pocket: Pocket, layers: tuple[int, ...], batch: Any) -> Tensor:
-    def pass_through(_module: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any], _out: Any) -> Tensor:
-        inputs: Tensor = args[0] if args else kwargs["hidden_states"]
-        return inputs
-
-    hooks = [
-        pocket.model.model.layers[i].register_forward_hook(pass_through, with_kwargs=True) for i in layers
-    ]
-    try:
-        return _logits(pocket, batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _pass_on(_layer: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any], _out: Any) -> Tensor:
+    hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+    return hidden
 
 
 def _single(question: str, answer: str) -> Case:

@@ -6,7 +6,6 @@ The folder appears in one step: everything is written beside it and then renamed
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -96,6 +95,6 @@ def export(model: PocketModel, tokenizer: Tokenizer, out: Path, *, record: str) 
         save_file(weights, staging / WEIGHTS, metadata={"format": "pt", RECORD: record})
         for path in staging.iterdir():
             path.chmod(0o644)
-            os.replace(path, out / path.name)
+            path.replace(out / path.name)
     finally:
         shutil.rmtree(staging)

@@ -152,7 +152,7 @@ class PocketModel(nn.Module):
 
 
 @torch.compile(dynamic=False)
-def _compiled(layer: Block, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _compiled(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     out: Tensor = layer(x, cos, sin)
     return out
 

@@ -1,6 +1,6 @@
 """Muon: momentum whose step is the nearest orthogonal matrix, for the matrices inside the blocks.
 
-After Keller Jordan's description of it (2024): Nesterov momentum, then five Newton-Schulz steps of a quintic polynomial.
+After Keller Jordan's description of it (2024): Nesterov momentum, then five Newton-Schulz steps of a quintic.
 Matrices of one shape step together as one batched product. AdamW alone learned this corpus about ten times slower.
 """
 
@@ -50,8 +50,11 @@ class Muon:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Return about the nearest orthogonal matrix to each of `matrices` [N, rows, columns]; singular values 0.7 to 1.2."""
-    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    """Return about the nearest orthogonal matrix to each of `matrices` [N, rows, columns].
+
+    Singular values end between 0.7 and 1.2, which is near enough.
+    """
+    x: Tensor = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.transpose(1, 2)

@@ -8,12 +8,16 @@ uninterrupted run would have seen.
 
 from __future__ import annotations
 
+import json
 import time
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, distributed
 from torch.nn import functional
@@ -27,7 +31,8 @@ BATCH_TOKENS: Final = 3584
 SHORT_ROW: Final = 64
 MEDIUM_ROW: Final = 256
 LONG_ROW: Final = 512
-REPORT_EVERY: Final = 5
+REPORT_EVERY: Final = 20
+STATE: Final = "state.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,104 +76,126 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path, *, workers: int, s
     folder.mkdir(parents=True, exist_ok=True)
     rendezvous = folder / "rendezvous"
     rendezvous.unlink(missing_ok=True)
-    arguments = (workers, recipe, tokenizer.to_str(), folder, save_every)
-    torch.multiprocessing.spawn(_work, arguments, nprocs=workers)  # type: ignore[no-untyped-call]
+    torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
+        _work, (workers, recipe, tokenizer.to_str(), folder, save_every), nprocs=workers
+    )
     rendezvous.unlink(missing_ok=True)
-    state = torch.load(_state_file(folder), weights_only=True)
-    model = PocketModel(Shape(vocab_size=tokenizer.get_vocab_size()))
-    model.load_state_dict(state["model"])
-    return Trained(model=model, wall_s=state["spent_s"], tokens=state["tokens"], loss=state["loss"])
+    state = _State(recipe, tokenizer.get_vocab_size())
+    progress = state.take_up(folder)
+    return Trained(model=state.model, tokens=progress.tokens, wall_s=progress.spent_s, loss=progress.loss)
 
 
 def _work(
     rank: int, workers: int, recipe: Recipe, tokenizer_text: str, folder: Path, save_every: int
 ) -> None:
     torch.set_num_threads(1)
-    torch.manual_seed(recipe.seed)
     distributed.init_process_group("gloo", f"file://{folder / 'rendezvous'}", rank=rank, world_size=workers)
     tokenizer = Tokenizer.from_str(tokenizer_text)
-    model = PocketModel(Shape(vocab_size=tokenizer.get_vocab_size()))
-    parameters = list(model.parameters())
-    matrices = [weight for layer in model.model.layers for weight in layer.parameters() if weight.ndim == 2]
-    chosen = {id(matrix) for matrix in matrices}
-    rest = [weight for weight in parameters if id(weight) not in chosen]
-    muon = Muon(matrices)
-    adam = torch.optim.AdamW(rest, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
-    first, tokens, spent_s = _take_up(folder, recipe, model, muon, adam)
+    state = _State(recipe, tokenizer.get_vocab_size())
+    progress = state.take_up(folder)
     packer = Packer(Corpus(recipe.seed), tokenizer)
-    begin, losses, loss = time.monotonic(), [0.0], float("nan")
+    first, spent_before_s, begin, losses = progress.step, progress.spent_s, time.monotonic(), [0.0]
     for step in range(recipe.steps):
         length = row_length(step, recipe.steps)
         ids, targets = packer.batch(BATCH_TOKENS // length, length)
         if step < first:
             continue
-        factor = rate_factor(step, recipe)
-        muon.learning_rate = recipe.muon_rate * factor
-        for group in adam.param_groups:
-            group["lr"] = recipe.adam_rate * factor
-        losses.append(_gradients(model, parameters, ids[rank::workers], targets[rank::workers], targets))
-        muon.step()
-        adam.step()
-        tokens += ids.numel()
-        done = step + 1
-        if rank == 0 and done % REPORT_EVERY == 0:
-            loss, losses = sum(losses) / len(losses), []
-            spent = time.monotonic() - begin
-            left_s = spent / (done - first) * (recipe.steps - done)
+        state.set_rates(rate_factor(step, recipe))
+        losses.append(state.gradients(ids[rank::workers], targets[rank::workers], targets))
+        state.muon.step()
+        state.adam.step()
+        progress.step, progress.tokens = step + 1, progress.tokens + ids.numel()
+        progress.spent_s = spent_before_s + time.monotonic() - begin
+        if rank == 0 and progress.step % REPORT_EVERY == 0:
+            progress.loss, losses = sum(losses) / len(losses), []
+            left_s = (
+                (progress.spent_s - spent_before_s) / (progress.step - first) * (recipe.steps - progress.step)
+            )
             print(
-                f"step {done}/{recipe.steps}  loss {loss:.4f}  {spent_s + spent:.0f} s  left {left_s:.0f} s",
+                f"step {progress.step}/{recipe.steps}  loss {progress.loss:.4f}  {progress.spent_s:.0f} s  left {left_s:.0f} s",
                 flush=True,
             )
-        if rank == 0 and (done % save_every == 0 or done == recipe.steps):
-            state = {
-                "step": done,
-                "tokens": tokens,
-                "spent_s": spent_s + time.monotonic() - begin,
-                "loss": loss,
-            }
-            state |= {"recipe": asdict(recipe), "model": model.state_dict()}
-            state |= {"muon": muon.state_dict(), "adam": adam.state_dict()}
-            _save(folder, state)
+        if rank == 0 and (progress.step % save_every == 0 or progress.step == recipe.steps):
+            state.save(folder, progress)
     distributed.destroy_process_group()
 
 
-def _gradients(
-    model: PocketModel, parameters: list[Tensor], ids: Tensor, targets: Tensor, all_targets: Tensor
-) -> float:
-    """Set every parameter's gradient of the mean loss over the whole batch; return that loss."""
-    learned = targets != IGNORED
-    logits = model.hidden_states(ids)[learned] @ model.model.embed_tokens.weight.T
-    loss = (
-        functional.cross_entropy(logits, targets[learned], reduction="sum") / (all_targets != IGNORED).sum()
-    )
-    gradients = torch.autograd.grad(loss, parameters)
-    flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), loss.detach().reshape(1)])
-    distributed.all_reduce(flat)
-    parts = flat[:-1].split([parameter.numel() for parameter in parameters])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.grad = part.view_as(parameter)
-    return float(flat[-1])
+@dataclass(slots=True, kw_only=True)
+class _Progress:
+    step: int = 0
+    tokens: int = 0
+    spent_s: float = 0.0
+    loss: float = 0.0
 
 
-def _state_file(folder: Path) -> Path:
-    return folder / "state.pt"
+class _State:
+    """Model and optimisers of a run, and how they go to disk and come back."""
+
+    def __init__(self, recipe: Recipe, vocab_size: int) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.model = PocketModel(Shape(vocab_size=vocab_size))
+        self._parameters: list[Tensor] = list(self.model.parameters())
+        matrices: list[Tensor] = [
+            weight for weight in self.model.model.layers.parameters() if weight.ndim == 2
+        ]
+        chosen = {id(matrix) for matrix in matrices}
+        rest = [weight for weight in self._parameters if id(weight) not in chosen]
+        self.muon = Muon(matrices)
+        self.adam = torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=0.0)
+
+    def set_rates(self, factor: float) -> None:
+        self.muon.learning_rate = self.recipe.muon_rate * factor
+        for group in self.adam.param_groups:
+            group["lr"] = self.recipe.adam_rate * factor
+
+    def gradients(self, ids: Tensor, targets: Tensor, all_targets: Tensor) -> float:
+        """Set every gradient of the mean loss over the batch of all workers; return that loss."""
+        learned = targets != IGNORED
+        logits = self.model.hidden_states(ids)[learned] @ self.model.model.embed_tokens.weight.T
+        loss = (
+            functional.cross_entropy(logits, targets[learned], reduction="sum")
+            / (all_targets != IGNORED).sum()
+        )
+        gradients = torch.autograd.grad(loss, self._parameters)
+        flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), loss.detach().reshape(1)])
+        distributed.all_reduce(flat)
+        parts = flat[:-1].split([parameter.numel() for parameter in self._parameters])
+        for parameter, part in zip(self._parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+        return float(flat[-1])
+
+    def save(self, folder: Path, progress: _Progress) -> None:
+        adam = self.adam.state_dict()["state"]
+        tensors = {f"model {name}": tensor.detach() for name, tensor in self.model.named_parameters()}
+        tensors |= {f"muon {name}": tensor for name, tensor in self.muon.state_dict().items()}
+        tensors |= {
+            f"adam {i} {name}": tensor for i, values in adam.items() for name, tensor in values.items()
+        }
+        record = {"recipe": json.dumps(asdict(self.recipe)), "progress": json.dumps(asdict(progress))}
+        partial = folder / "state.partial"
+        save_file(tensors, partial, metadata=record)
+        partial.replace(folder / STATE)
+
+    def take_up(self, folder: Path) -> _Progress:
+        """Return how far the run in `folder` is, and continue from there; from the start if it is another run."""
+        if not (folder / STATE).exists():
+            return _Progress()
+        with safe_open(folder / STATE, framework="pt") as stored:
+            record = stored.metadata()
+            tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if json.loads(record["recipe"]) != asdict(self.recipe):
+            return _Progress()
+        adam: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, tensor in tensors.items():
+            match name.split():
+                case ["adam", index, value]:
+                    adam[int(index)][value] = tensor
+        self.model.load_state_dict(_under("model", tensors))
+        self.muon.load_state_dict(_under("muon", tensors))
+        self.adam.load_state_dict(self.adam.state_dict() | {"state": dict(adam)})
+        return _Progress(**json.loads(record["progress"]))
 
 
-def _save(folder: Path, state: dict[str, Any]) -> None:
-    partial = folder / "state.partial"
-    torch.save(state, partial)
-    partial.replace(_state_file(folder))
-
-
-def _take_up(
-    folder: Path, recipe: Recipe, model: PocketModel, muon: Muon, adam: Any
-) -> tuple[int, int, float]:
-    if not _state_file(folder).exists():
-        return 0, 0, 0.0
-    state = torch.load(_state_file(folder), weights_only=True)
-    if state["recipe"] != asdict(recipe):
-        return 0, 0, 0.0
-    model.load_state_dict(state["model"])
-    muon.load_state_dict(state["muon"])
-    adam.load_state_dict(state["adam"])
-    return int(state["step"]), int(state["tokens"]), float(state["spent_s"])
+def _under(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.split()[1]: tensor for name, tensor in tensors.items() if name.split()[0] == part}

@@ -6,6 +6,7 @@ process that was checked, so a recycled number is never hit. Linux only (`proc(5
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
@@ -86,6 +87,22 @@ class ProcessId:
         return True
 
 
+async def ended(process: ProcessId) -> None:
+    """Wait until a process has ended, anyone's child or nobody's."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        if process.alive:
+            loop.add_reader(handle, gone.set)
+            await gone.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
 def spawn(
     command: Sequence[str],
     *,
@@ -132,7 +149,7 @@ def spawn(
         )
 
 
-def ending(returncode: int) -> str:
+def describe(returncode: int) -> str:
     """Say how a process ended."""
     if returncode >= 0:
         return f"ended with exit code {returncode}"

@@ -147,7 +147,8 @@ class Joined:
     def wait(self, seconds: float, *, moving: bool = True) -> None:
         """Let time pass, waking each side when it asked to be woken."""
         end = self.now + seconds
-        for self.now in self._moments(end):
+        for moment in self._moments(end):
+            self.now = moment
             for side in self.sides:
                 side.on_time(now=self.now)
             if moving:

@@ -1,4 +1,4 @@
-"""The steps of a session: hidden states forward, tokens back, credit against flooding. Spec: `specs/forward.md` §Steps."""
+"""The steps of a session: hidden states forward, tokens back, credit. Spec: `specs/forward.md` §Steps."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 
+from crypto.identity import PeerId
 from wire import limits
 from wire.fields import (
     ADDRESS,
@@ -20,7 +21,6 @@ from wire.fields import (
     Text,
     UInt,
 )
-from crypto.identity import PeerId
 from wire.messages.base import Message, register
 from wire.tensors import DType
 from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
@@ -28,6 +28,7 @@ from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
 _POSITION = UInt(limits.MAX_POSITIONS)
 _STEP = UInt(limits.MAX_STEP)
 _EPOCH = UInt(limits.MAX_STEP)
+DETAIL = Text(limits.MAX_DETAIL_CHARS)
 
 
 class Delivery(Enum):
@@ -38,7 +39,7 @@ class Delivery(Enum):
     TOKENS = "tokens"
     """The hop is the tail: it samples and sends token ids to the client."""
     HIDDEN = "hidden"
-    """Hidden states, to the client (private ends, or a hop the client carries)."""
+    """Hidden states of a step's last position, to the client (private ends)."""
 
 
 @register(32, "open", sender="client")
@@ -83,7 +84,7 @@ class Refused(Message):
 
     session: Annotated[SessionId, SESSION_ID]
     code: Annotated[int, UInt(65_535)]
-    detail: Annotated[str, Text(limits.MAX_DETAIL_CHARS)]
+    detail: Annotated[str, DETAIL]
     retry_after_ms: Annotated[int | None, Maybe(UInt(86_400_000))] = None
     """When asking again may help."""
 
@@ -93,14 +94,15 @@ class Refused(Message):
 class Truncate(Message):
     """Drops all positions from `position` on and every step under way; answered by `truncated`.
 
-    The client sends it to every hop and waits for every answer before it sends a step of the new epoch, so a
-    `forward` of an older epoch that is still between two hosts is recognised and dropped.
+    The client sends it to every hop and waits for every answer before it sends a step of the new epoch, or cuts
+    again, so a `forward` of an older epoch that is still between two hosts is recognised and dropped.
     """
 
     session: Annotated[SessionId, SESSION_ID]
     epoch: Annotated[int, _EPOCH]
     """One more than the epoch before; 0 is the epoch a session opens in."""
     position: Annotated[int, _POSITION]
+    """At most the positions of steps that have been answered: only those are known to be held by every hop."""
     next_step: Annotated[int, _STEP]
     """The number of the first step of the new epoch."""
 
@@ -113,7 +115,7 @@ class Truncated(Message):
     session: Annotated[SessionId, SESSION_ID]
     epoch: Annotated[int, _EPOCH]
     position: Annotated[int, _POSITION]
-    """Positions the host now holds; less than asked for when it never received that many."""
+    """Positions the host now holds: as many as were asked for."""
 
 
 @register(37, "close", sender="client")
@@ -131,4 +133,4 @@ class Abort(Message):
 
     session: Annotated[SessionId, SESSION_ID]
     code: Annotated[int, UInt(65_535)]
-    detail: Annotated[str, Text(limits.MAX_DETAIL_CHARS)]
+    detail: Annotated[str, DETAIL]

@@ -1,0 +1,69 @@
+"""Routes and figures in words, for the terminal and the screen alike. Text in, text out: no colour, no layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chat.events import Stats
+from chat.route import Hop, Route
+
+HERE = "this machine"
+LINKS = "links, sampling"
+HEADINGS = ("", "layers", "compute ms", "queue ms")
+
+
+def route_line(route: Route) -> str:
+    """Return a route in one line: who computes which layers, in order."""
+    return " → ".join(f"{who} {what}" for who, what in route_rows(route))
+
+
+def route_rows(route: Route) -> list[tuple[str, str]]:
+    """Return who computes what, in order; the client first, and last again when it keeps the head."""
+    rows = [(HERE, f"embedding, {route.front}" if len(route.front) else "embedding")]
+    rows += [(hop.peer.short, _held(hop)) for hop in route.hops]
+    if route.private_ends:
+        rows.append((HERE, "head"))
+    return rows
+
+
+def _held(hop: Hop) -> str:
+    layers = str(hop.layers) if len(hop.layers) else ""
+    return ", ".join(filter(None, (layers, "head" if hop.tail else "")))
+
+
+def hop_rows(stats: Stats) -> list[tuple[str, str, str, str]]:
+    """Return one row a stage under `HEADINGS`: where the median decode step spent its time."""
+    rows = [
+        (
+            HERE if hop.peer is None else hop.peer.short,
+            str(hop.layers),
+            f"{hop.compute_ms:.2f}",
+            "" if hop.peer is None else f"{hop.queue_ms:.2f}",
+        )
+        for hop in stats.hops
+    ]
+    return [*rows, (LINKS, "", f"{stats.links_ms:.2f}", "")]
+
+
+def stats_line(stats: Stats) -> str:
+    """Return an answer's figures in one line."""
+    reused = f" ({stats.reused_tokens:,} reused)" if stats.reused_tokens else ""
+    parts = [
+        f"{stats.prompt_tokens:,} prompt tokens{reused}",
+        f"{stats.answer_tokens:,} answer {'token' if stats.answer_tokens == 1 else 'tokens'}",
+        f"first after {stats.first_token_s:.2f} s",
+    ]
+    if stats.decode_tokens_per_s:
+        parts.append(f"{stats.decode_tokens_per_s:.1f} tokens/s")
+    return " · ".join(parts)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return `rows` as lines with aligned columns: the first to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if index else cell.ljust(width) for index, (cell, width) in enumerate(cells)
+        ).rstrip()
+        for cells in ([*zip(row, widths, strict=True)] for row in rows)
+    ]

@@ -1,0 +1,236 @@
+"""What a person can choose, and where they can say it: the configuration file, the environment, the command line.
+
+Each setting is one row of `SETTINGS`; the file's key, the variable and the flag follow from its name, and all three are
+read by the same parser. What is said later in this order wins: defaults, file, environment, flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import secrets
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from chat.errors import UsageError
+
+if TYPE_CHECKING:
+    from chat.driver import ClientOptions, Contact
+
+# `lamella --help` builds the parser from this module, so it imports nothing that takes long.
+
+DTYPES: Final = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that can be chosen."""
+
+    name: str
+    """Its key in the file, and its field in `ClientOptions` or `Sampling`."""
+    read: Callable[[object], object]
+    """Checks a value and returns it as it is used; raises `ValueError` with what was expected."""
+    metavar: str
+    """What the value is, on the command line; empty for a flag that takes none."""
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line; one that can be repeated is named in the singular."""
+        return "--peer" if self.name == "peers" else "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment."""
+        return f"LAMELLA_{self.name.upper()}"
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("text")
+    return value
+
+
+def _path(value: object) -> object:
+    return Path(str(_text(value))).expanduser()
+
+
+def _texts(value: object) -> object:
+    """Read a list of texts, or one text that holds several between commas or spaces."""
+    parts = [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("a list of texts")
+    return parts
+
+
+def _switch(value: object) -> object:
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    read = words.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(read, bool):
+        raise ValueError("true or false")
+    return read
+
+
+def _whole(low: int, high: int | None = None) -> Callable[[object], object]:
+    expected = f"a whole number of {low} or more" if high is None else f"a whole number from {low} to {high}"
+
+    def read(value: object) -> object:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if isinstance(number, bool) or not isinstance(number, int) or number < low:
+            raise ValueError(expected)
+        if high is not None and number > high:
+            raise ValueError(expected)
+        return number
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[object], object]:
+    def read(value: object) -> object:
+        try:
+            number = (
+                float(value)
+                if isinstance(value, str | int | float) and not isinstance(value, bool)
+                else math.nan
+            )
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not low <= number <= high:
+            raise ValueError(f"a number from {low:g} to {high:g}")
+        return number
+
+    return read
+
+
+def _dtype(value: object) -> object:
+    if value not in DTYPES:
+        raise ValueError(f"one of {', '.join(DTYPES)}")
+    return value
+
+
+SETTINGS: Final = (
+    Setting("model", _text, "MODEL", "pocket, or the folder of a checkpoint (default: pocket)"),
+    Setting("peers", _texts, "PEER", "a host to ask first, IP:PORT or PEERID@IP:PORT; may be repeated"),
+    Setting(
+        "front_layers", _whole(0), "N", "layers to compute on this machine, after the embedding (default: 1)"
+    ),
+    Setting("private_ends", _switch, "", "also keep the head here, so that no host sees a token"),
+    Setting("temperature", _number(0, 100), "T", "0 always takes the likeliest token (default: 0)"),
+    Setting("top_k", _whole(0, 4_000_000), "K", "draw from the K likeliest tokens; 0 is all (default: 0)"),
+    Setting("top_p", _number(0, 1), "P", "draw from the likeliest tokens that make up P (default: 1)"),
+    Setting("min_p", _number(0, 1), "P", "drop tokens less likely than P times the likeliest (default: 0)"),
+    Setting(
+        "seed", _whole(0, (1 << 64) - 1), "N", "repeat the draws of another time (default: new each time)"
+    ),
+    Setting("max_tokens", _whole(1), "N", "longest answer, in tokens (default: 512)"),
+    Setting(
+        "context", _whole(2), "N", "positions to reserve at each host (default: the model's, up to 4096)"
+    ),
+    Setting("dtype", _dtype, "DTYPE", f"numerics: {', '.join(DTYPES)} (default: the checkpoint's)"),
+    Setting("system", _text, "TEXT", "a system message to begin with"),
+    Setting("network", _text, "NAME", "network of hosts to speak with (default: main)"),
+    Setting("identity", _path, "FILE", "file of this machine's identity"),
+    Setting("threads", _whole(1), "N", "threads for the layers computed here"),
+)
+_BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+
+
+def load(
+    flags: Mapping[str, object], environment: Mapping[str, str], file: Path, *, required: bool
+) -> ClientOptions:
+    """Return the options said in all places together.
+
+    Args:
+        flags: Values from the command line by setting name; only those that were given.
+        required: Whether `file` must exist.
+
+    Raises:
+        UsageError: A value cannot be used; the sentence says where it was written and what is expected.
+    """
+    values = _from_file(file, required=required)
+    for setting in SETTINGS:
+        if environment.get(setting.variable):
+            values[setting.name] = _value(setting, environment[setting.variable], setting.variable)
+    for name, value in flags.items():
+        values[name] = _value(_BY_NAME[name], value, _BY_NAME[name].flag)
+    return _options(values)
+
+
+def _from_file(file: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if required:
+            raise UsageError(f"There is no configuration file {file}.") from error
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}.") from error
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in _BY_NAME:
+            raise UsageError(f"{file}: there is no setting {key!r}{ending(name, list(_BY_NAME))}")
+        values[name] = _value(_BY_NAME[name], value, f"{file}: {key}")
+    return values
+
+
+def ending(word: str, known: list[str]) -> str:
+    """Return how a sentence about an unknown `word` ends: with the known word that is near, if one is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else "."
+
+
+def _value(setting: Setting, value: object, where: str) -> object:
+    try:
+        return setting.read(value)
+    except ValueError as error:
+        raise UsageError(f"{where} must be {error}, not {value!r}.") from error
+
+
+def _options(values: dict[str, Any]) -> ClientOptions:
+    from chat.driver import ClientOptions
+    from wire.types import Sampling
+
+    values = {"model": "pocket", **values}
+    contacts = tuple(_contact(peer) for peer in values.pop("peers", ()))
+    identity = values.pop("identity", None)
+    drawn = {
+        name: values.pop(name)
+        for name in ("temperature", "top_k", "top_p", "min_p", "seed")
+        if name in values
+    }
+    if drawn.get("temperature") and "seed" not in drawn:
+        drawn["seed"] = secrets.randbits(64)
+    return ClientOptions(contacts=contacts, identity_file=identity, sampling=Sampling(**drawn), **values)
+
+
+def _contact(text: str) -> Contact:
+    from chat.driver import Contact
+    from crypto.errors import InvalidPeerId
+    from crypto.identity import PeerId
+    from wire.errors import InvalidValue
+    from wire.types import Address
+
+    peer, at, address = text.rpartition("@")
+    try:
+        return Contact(Address.parse(address), PeerId.parse(peer) if at else None)
+    except (InvalidValue, InvalidPeerId) as error:
+        raise UsageError(f"Peer {text}: {error}.") from error

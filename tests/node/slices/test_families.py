@@ -1,0 +1,95 @@
+"""What is not on the proven list is refused by name, and a config is checked before anything is built from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.slices.errors import BadCheckpoint, UnsupportedModel
+from node.slices.families import FAMILIES, REFUSED, causal_class, family_of, load_config
+from tests.node.slices.conftest import TinyModels
+
+
+def with_config(folder: Path, **fields: Any) -> Path:
+    (folder / "config.json").write_text(json.dumps(fields))
+    return folder
+
+
+@pytest.mark.parametrize("model_type", ["zaya", "mamba2", "gemma3n", "llama9000"])
+def test_a_family_off_the_list_is_refused_by_name_with_a_reason(model_type: str) -> None:
+    with pytest.raises(UnsupportedModel, match=model_type) as caught:
+        family_of({"model_type": model_type})
+    assert "llama" in caught.value.reason
+
+
+def test_no_family_is_both_supported_and_refused() -> None:
+    assert not set(FAMILIES) & set(REFUSED)
+
+
+def test_every_family_on_the_list_has_its_class() -> None:
+    assert causal_class(FAMILIES["gemma3_text"]).__name__ == "Gemma3ForCausalLM"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "no model_type"),
+        ({"model_type": 5}, "no model_type"),
+        ({"model_type": "llama", "quantization_config": {"bits": 4}}, "quantised"),
+        ({"model_type": "llama", "rope_scaling": {"type": "dynamic", "factor": 2.0}}, "sessions"),
+        ({"model_type": "llama", "rope_parameters": {"rope_type": "dynamic"}}, "sessions"),
+    ],
+)
+def test_what_a_supported_family_may_not_ask_for_is_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnsupportedModel, match=reason):
+        family_of(fields)
+
+
+def test_a_missing_folder_or_config_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpoint, match=r"nothing.*not a folder"):
+        load_config(tmp_path / "nothing")
+    with pytest.raises(BadCheckpoint, match=r"config\.json.*is missing"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '"llama"'])
+def test_garbage_for_a_config_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(BadCheckpoint, match=r"config\.json"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_hidden_layers": 10**9},
+        {"num_hidden_layers": "five"},
+        {"hidden_size": 0},
+        {"vocab_size": True},
+        {"max_position_embeddings": None},
+        {"num_attention_heads": "many"},
+        {"layer_types": 3, "num_hidden_layers": 2},
+    ],
+)
+def test_a_config_with_impossible_numbers_is_refused_before_it_is_used(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(BadCheckpoint, match=r"config\.json"):
+        load_config(with_config(tmp_path, model_type="qwen2", **fields))
+
+
+def test_a_config_cannot_choose_code_kernels_or_files(tiny: TinyModels, tmp_path: Path) -> None:
+    fields = json.loads((tiny("llama") / "config.json").read_text())
+    fields |= {
+        "auto_map": {"AutoModelForCausalLM": "evil.py--Evil"},
+        "attn_implementation": "stranger/kernels",
+        "_attn_implementation": "stranger/kernels",
+        "transformers_weights": "../../elsewhere.safetensors",
+    }
+    _, config = load_config(with_config(tmp_path, **fields))
+    assert "kernels" not in str(config._attn_implementation)
+    assert not hasattr(config, "auto_map")
+    assert getattr(config, "transformers_weights", None) is None
