@@ -136,8 +136,7 @@ class _Text:
         if event.reason is FinishReason.LENGTH and self._err.isatty():
             self._note("(cut off: the answer reached the limit on its length)")
         if self._show.stats:
-            rows = [report.HEADINGS, *report.hop_rows(event.stats)]
-            self._note(report.stats_line(event.stats), *report.table(rows))
+            self._note(report.stats_line(event.stats), *report.table(report.time_rows(event.stats)))
 
     def _note(self, *lines: str) -> None:
         self._status.clear()

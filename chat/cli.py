@@ -80,7 +80,8 @@ def _run(argv: list[str]) -> int:
 
 
 def _screen(options: ClientOptions) -> int:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # The screen is drawn on standard error.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("The screen needs a terminal. In a script or a pipe, use `lamella ask`")
     if os.environ.get("TERM") == "dumb":
         raise UsageError("This terminal cannot show the screen (TERM is dumb); use `lamella ask`")

@@ -31,17 +31,20 @@ def _held(hop: Hop) -> str:
     return ", ".join(filter(None, (layers, "head" if hop.tail else "")))
 
 
-def hop_rows(stats: Stats) -> list[tuple[str, str, str, str]]:
-    """Return one row a stage under `HEADINGS`: where the median decode step spent its time."""
-    rows = [
-        (
-            HERE if hop.peer is None else hop.peer.short,
-            str(hop.layers),
-            f"{hop.compute_ms:.2f}",
-            "" if hop.peer is None else f"{hop.queue_ms:.2f}",
-        )
-        for hop in stats.hops
-    ]
+def time_rows(stats: Stats, route: Route | None = None) -> list[tuple[str, str, str, str]]:
+    """Return `HEADINGS` and a row a stage: where the median decode step spent its time.
+
+    With the route of the answer, its ends are named too.
+    """
+    names = (
+        [what for _, what in route_rows(route)]
+        if route is not None
+        else [str(hop.layers) for hop in stats.hops]
+    )
+    rows = [HEADINGS]
+    for hop, what in zip(stats.hops, names, strict=False):
+        who, queue = (HERE, "") if hop.peer is None else (hop.peer.short, f"{hop.queue_ms:.2f}")
+        rows.append((who, what, f"{hop.compute_ms:.2f}", queue))
     return [*rows, (LINKS, "", f"{stats.links_ms:.2f}", "")]
 
 
@@ -59,11 +62,11 @@ def stats_line(stats: Stats) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return `rows` as lines with aligned columns: the first to the left, figures to the right."""
+    """Return `rows` as lines with aligned columns: two of words to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if index else cell.ljust(width) for index, (cell, width) in enumerate(cells)
-        ).rstrip()
-        for cells in ([*zip(row, widths, strict=True)] for row in rows)
-    ]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:2], widths, strict=False)]
+        cells += [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

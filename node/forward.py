@@ -196,7 +196,7 @@ class SessionHost:
         self.draining = True
         deadline = monotonic() + grace_s
         while self.active and monotonic() < deadline:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # noqa: ASYNC110 - an answer also ends by time passing
         cut_off = self.active
         for run in list(self._running.values()):
             run.machine.fail(Code.SHUTTING_DOWN, "the host is stopping")
@@ -227,7 +227,12 @@ class SessionHost:
             self._by_next[opened.next_peer, opened.next_session] = run
         run.task = asyncio.create_task(self._serve(run), name=f"session {opened.session}")
         self._tasks.add(run.task)
-        run.task.add_done_callback(self._tasks.discard)
+        run.task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ended by a defect of this program", task.get_name(), exc_info=error)
 
     def _refusal(self, client: PeerId, opened: Open) -> tuple[Code, str, int | None] | None:
         if self.draining:
@@ -252,7 +257,7 @@ class SessionHost:
         """One session from its opening to its end."""
         try:
             if await self._opened(run):
-                while True:
+                while run.machine.state is not HostState.CLOSED:
                     event, arrived_ns = await run.work.get()
                     run.busy = True
                     await self._step(run, event, arrived_ns)

@@ -24,11 +24,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from chat.errors import ChatError
 from node.errors import NodeError
-from scripts.swarm_hosts import demo, plan
+from scripts.swarm_hosts import plan
 from scripts.swarm_hosts.errors import AlreadyRunning, HostFailed, NotRunning, SwarmError
 from scripts.swarm_hosts.folder import Host, SwarmFolder
 from scripts.swarm_hosts.interrupts import Interrupts
@@ -37,7 +37,11 @@ from scripts.swarm_hosts.screen import Screen
 from wire.errors import InvalidValue
 from wire.types import LayerRange
 
+if TYPE_CHECKING:
+    from scripts.swarm_hosts.demo import Client
+
 _ME: Final = "scripts/local-swarm.sh"
+_QUESTION: Final = "what is 17 squared?"
 _PIPE_CLOSED: Final = 128 + signal.SIGPIPE
 _LOCK_WAIT_S: Final = 20.0
 """How long `stop` waits for a command it told to stop; longer than that command takes to stop its hosts."""
@@ -54,8 +58,8 @@ class Parts:
 
     folder: Path = ROOT / ".swarm"
     command: HostCommand = daemon_command
-    preload: demo.Preload = demo.preload
-    join: demo.Connect = demo.connect
+    client: Client | None = None
+    """`lamella`'s own when None."""
 
 
 def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> int:
@@ -118,16 +122,7 @@ async def _run(words: argparse.Namespace, parts: Parts) -> int:
                 screen.say(screen.faint("clearing what an earlier swarm left; its hosts are gone"))
             screen.say(f"{screen.strong(f'{len(wanted.layers)} hosts for {words.model}')} on this machine")
             if words.action == "demo":
-                await demo.Demonstration(
-                    folder=folder,
-                    plan=wanted,
-                    question=words.question,
-                    screen=screen,
-                    interrupts=interrupts,
-                    command=parts.command,
-                    preload=parts.preload,
-                    join=parts.join,
-                ).run()
+                await _demonstrate(folder, wanted, words.question, screen, interrupts, parts)
             else:
                 await _start(folder, wanted, screen, interrupts, parts.command)
         return 0
@@ -138,6 +133,28 @@ async def _run(words: argparse.Namespace, parts: Parts) -> int:
         return 128 + interrupts.received
 
 
+async def _demonstrate(
+    folder: SwarmFolder,
+    wanted: plan.SwarmPlan,
+    question: str,
+    screen: Screen,
+    interrupts: Interrupts,
+    parts: Parts,
+) -> None:
+    # The other commands are quicker without what the client needs.
+    from scripts.swarm_hosts import demo
+
+    await demo.Demonstration(
+        folder=folder,
+        plan=wanted,
+        question=question,
+        screen=screen,
+        interrupts=interrupts,
+        command=parts.command,
+        client=parts.client or demo.Client(),
+    ).run()
+
+
 async def _start(
     folder: SwarmFolder, wanted: plan.SwarmPlan, screen: Screen, interrupts: Interrupts, command: HostCommand
 ) -> None:
@@ -145,7 +162,7 @@ async def _start(
     try:
         launch.start(wanted, command, dies_with_parent=False)
         await launch.until_ready()
-        screen.say(screen.faint(f'they keep running; ask: {_ME} ask "{demo.QUESTION}"   end: {_ME} stop'))
+        screen.say(screen.faint(f'they keep running; ask: {_ME} ask "{_QUESTION}"   end: {_ME} stop'))
     except BaseException:
         await interrupts.finish(launch.stop(interrupts.hurry))
         folder.forget()
@@ -258,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     add("setup", "install everything and start nothing")
     starting = add("start", "start hosts that keep running")
     showing = add("demo", "start hosts, ask one question, show its way, stop")
-    showing.add_argument("question", nargs="?", default=demo.QUESTION)
+    showing.add_argument("question", nargs="?", default=_QUESTION)
     for one in (starting, showing):
         one.add_argument("--model", default="pocket", help="`pocket`, or the folder of a checkpoint")
         one.add_argument("--hosts", type=int, metavar="N", help="how many share the layers (default 3)")

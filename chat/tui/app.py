@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from enum import Enum
 from typing import Final
@@ -10,9 +11,9 @@ from typing import Final
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding
-from textual.containers import Container
-from textual.widgets import Footer
-from textual.worker import Worker
+from textual.containers import Container, Horizontal
+from textual.widgets import Footer, Static
+from textual.worker import Worker, WorkerCancelled
 
 from chat import report
 from chat.driver import Driver
@@ -38,20 +39,23 @@ class Phase(Enum):
     READY = "ready"
     ANSWERING = "answering"
     STOPPING = "stopping"
+    LEAVING = "leaving"
 
 
-class LamellaApp(App[None]):
+class LamellaApp(App[None], inherit_bindings=False):
     """A conversation with one model."""
 
     TITLE = "lamella"
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - Textual's own attribute
     BINDINGS = [  # noqa: RUF012 - Textual's own attribute
-        Binding("escape", "stop", "Stop"),
+        Binding("enter", "send", "Send"),
         Binding("ctrl+j", "newline", "Newline"),
+        Binding("escape", "stop", "Stop"),
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("ctrl+r", "route", "Route", priority=True),
-        Binding("ctrl+q,ctrl+c", "quit", "Quit", priority=True),
+        Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+c", "copy_or_quit", show=False, priority=True),
         Binding("pageup", "scroll(-1)", show=False, priority=True),
         Binding("pagedown", "scroll(1)", show=False, priority=True),
     ]
@@ -59,7 +63,7 @@ class LamellaApp(App[None]):
     def __init__(self, connect: Connect) -> None:
         super().__init__()
         self._connect = connect
-        self._driver: Driver | None = None
+        self._chat: Driver | None = None
         self._phase = Phase.CONNECTING
         self._waiting: str | None = None
         """A question asked before there was a connection."""
@@ -70,7 +74,9 @@ class LamellaApp(App[None]):
         with Container(id="body"):
             yield ConversationView()
             yield RoutePanel()
-        yield Prompt()
+        with Horizontal(id="ask"):
+            yield Static("›", id="mark", markup=False)
+            yield Prompt()
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -85,7 +91,7 @@ class LamellaApp(App[None]):
 
     async def _connecting(self) -> None:
         try:
-            self._driver = await self._connect(self._progress)
+            self._chat = await self._connect(self._progress)
         except ChatError as error:
             self._enter(Phase.OFFLINE)
             await self._view.add(Notice(f"{sentence(error)} Enter tries again."))
@@ -93,7 +99,7 @@ class LamellaApp(App[None]):
                 self.query_one(Prompt).take_back(self._waiting)
                 self._waiting = None
             return
-        self.query_one(StatusBar).model = f"{self._driver.model_name} …{self._driver.model_id.short}"
+        self.query_one(StatusBar).model = f"{self._chat.model_name} …{self._chat.model_id.short}"
         self._enter(Phase.READY)
         if self._waiting is not None:
             text, self._waiting = self._waiting, None
@@ -124,9 +130,9 @@ class LamellaApp(App[None]):
         self._work = self.run_worker(self._answering(text, answer), name="answer")
 
     async def _answering(self, text: str, answer: Answer) -> None:
-        if self._driver is None:
+        if self._chat is None:
             return
-        events = self._driver.ask(text)
+        events = self._chat.ask(text)
         try:
             async for event in events:
                 await self._show(event, answer)
@@ -165,17 +171,30 @@ class LamellaApp(App[None]):
             self._enter(Phase.STOPPING)
             self._work.cancel()
 
-    def action_newline(self) -> None:
-        """Stand in the footer for a key that the prompt handles itself."""
+    def action_send(self) -> None:
+        """Send, for a click on the footer; the key itself is the prompt's."""
+        self.query_one(Prompt).submit()
 
-    async def action_new(self) -> None:
+    def action_newline(self) -> None:
+        """Begin a line, for a click on the footer; the key itself is the prompt's."""
+        self.query_one(Prompt).insert("\n")
+
+    def action_new(self) -> None:
         """Begin a new conversation."""
-        if self._driver is None:
-            return
+        if self._chat is not None and self._phase in (Phase.READY, Phase.ANSWERING):
+            self._enter(Phase.STOPPING)
+            self.run_worker(self._begin_anew(self._chat), name="new")
+
+    async def _begin_anew(self, driver: Driver) -> None:
         await self._stop_work()
-        await self._driver.reset()
+        self._enter(Phase.STOPPING)
         await self._view.clear()
         self.query_one(RoutePanel).clear()
+        try:
+            await driver.reset()
+        except ChatError as error:
+            await self._view.add(Notice(sentence(error)))
+        self._enter(Phase.READY)
 
     def action_route(self) -> None:
         """Show or hide the route."""
@@ -190,14 +209,26 @@ class LamellaApp(App[None]):
         else:
             self._view.scroll_page_down()
 
+    async def action_copy_or_quit(self) -> None:
+        """Copy what is selected; leave when nothing is."""
+        selected = self.query_one(Prompt).selected_text or self.screen.get_selected_text()
+        if selected:
+            self.copy_to_clipboard(selected)
+        else:
+            await self.action_quit()
+
     async def action_quit(self) -> None:
         """Stop the answer, tell the hosts, and leave."""
-        self._enter(Phase.STOPPING)
+        if self._phase is not Phase.LEAVING:
+            self._enter(Phase.LEAVING)
+            self.run_worker(self._leave(), name="quit")
+
+    async def _leave(self) -> None:
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._stop_work()
-                if self._driver is not None:
-                    await self._driver.close()
+                if self._chat is not None:
+                    await self._chat.close()
         except TimeoutError:
             pass
         self.exit()
@@ -206,7 +237,8 @@ class LamellaApp(App[None]):
         work, self._work = self._work, None
         if work is not None and not work.is_finished:
             work.cancel()
-            await asyncio.wait([asyncio.ensure_future(_ended(work))])
+            with contextlib.suppress(WorkerCancelled):
+                await work.wait()
 
     # Showing
 
@@ -215,8 +247,9 @@ class LamellaApp(App[None]):
         return self.query_one(ConversationView)
 
     def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        self._say(phase.value)
+        if self._phase is not Phase.LEAVING:
+            self._phase = phase
+        self._say(self._phase.value)
 
     def _say(self, words: str) -> None:
         self.query_one(StatusBar).state = words

@@ -69,9 +69,6 @@ class ConversationView(VerticalScroll, can_focus=False):
     def compose(self) -> ComposeResult:
         yield Static(WELCOME, id="welcome", markup=False)
 
-    def on_mount(self) -> None:
-        self.anchor()
-
     async def add(self, *widgets: Question | Answer | Notice) -> None:
         """Append to the conversation and go to its end."""
         await self.query("#welcome").remove()
@@ -81,5 +78,5 @@ class ConversationView(VerticalScroll, can_focus=False):
     async def clear(self) -> None:
         """Begin anew."""
         await self.remove_children()
+        self.anchor(False)
         await self.mount(Static(WELCOME, id="welcome", markup=False))
-        self.anchor()

@@ -25,6 +25,8 @@ class Prompt(TextArea):
             highlight_cursor_line=False,
             tab_behavior="focus",
         )
+        # A blinking cursor is traffic over ssh for as long as the screen is open.
+        self.cursor_blink = False
         self._asked: list[str] = []
         self._shown = 0
         """Which of `_asked` is in the area; its length stands for the draft."""
@@ -35,7 +37,7 @@ class Prompt(TextArea):
         # text and Enter arrive in one burst, from a paste or tmux. Terminals send Ctrl+J as a newline everywhere, and
         # Shift+Enter hardly anywhere.
         if event.key == "enter":
-            self._submit()
+            self.submit()
         elif event.key in ("ctrl+j", "shift+enter", "alt+enter"):
             start, end = self.selection
             self._replace_via_keyboard("\n", start, end)
@@ -62,7 +64,8 @@ class Prompt(TextArea):
         self._shown, self._draft = len(self._asked), ""
         self.load_text("")
 
-    def _submit(self) -> None:
+    def submit(self) -> None:
+        """Send the text, unless it is blank."""
         if self.text.strip():
             self.post_message(self.Submitted(self.text.strip()))
 

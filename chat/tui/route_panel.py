@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
@@ -14,29 +16,28 @@ _NOTHING_YET = "The route is planned with the first question."
 
 
 class RoutePanel(VerticalScroll, can_focus=False):
-    """The route of the conversation and, after an answer, the time of each hop."""
+    """The route of the conversation and, after an answer, the median time of each of its stages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._route: Route | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("Route", classes="title", markup=False)
-        yield Static(_NOTHING_YET, id="hops", markup=False)
-        yield Static("Median step", classes="title timing", markup=False)
-        yield Static(id="times", classes="timing", markup=False)
-
-    def on_mount(self) -> None:
-        self.set_class(True, "untimed")
+        yield Static(_NOTHING_YET, markup=False)
 
     def show_route(self, route: Route) -> None:
         """Show the hops of a new route; its times are not known yet."""
-        self.query_one("#hops", Static).update("\n".join(report.table(report.route_rows(route))))
-        self.set_class(True, "untimed")
+        self._route = route
+        self._draw([report.HEADINGS[:2], *report.route_rows(route)])
 
     def show_stats(self, stats: Stats) -> None:
         """Show where the steps of an answer spent their time."""
-        rows = [report.HEADINGS, *report.hop_rows(stats)]
-        self.query_one("#times", Static).update("\n".join(report.table(rows)))
-        self.set_class(False, "untimed")
+        self._draw(report.time_rows(stats, self._route))
 
     def clear(self) -> None:
         """Forget the route."""
-        self.query_one("#hops", Static).update(_NOTHING_YET)
-        self.set_class(True, "untimed")
+        self._route = None
+        self.query_one(Static).update(_NOTHING_YET)
+
+    def _draw(self, rows: Sequence[Sequence[str]]) -> None:
+        self.query_one(Static).update("\n".join(report.table(rows)))

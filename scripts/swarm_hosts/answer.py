@@ -46,11 +46,11 @@ def _show_route(route: Route, names: Mapping[str | None, str], screen: Screen) -
 def _show_stats(stats: Stats, names: Mapping[str | None, str], first_s: float, screen: Screen) -> None:
     screen.say()
     screen.say(
-        f"{screen.label('first token')} {stats.first_token_s:.2f} s after the question, "
+        f"{screen.label('first token')}{stats.first_token_s:.2f} s after the question, "
         f"{first_s:.1f} s after the start"
     )
     speed = f"{stats.decode_tokens_per_s:.1f} tokens/s" if stats.decode_tokens_per_s else "one token only"
-    screen.say(f"{screen.label('speed')}  {screen.strong(speed)}, {stats.answer_tokens} tokens in all")
+    screen.say(f"{screen.label('speed')}{screen.strong(speed)}, {stats.answer_tokens} tokens in all")
     screen.say()
     rows = [
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,27 +23,24 @@ from scripts.swarm_hosts.plan import CLIENT_LAYERS, SwarmPlan
 from scripts.swarm_hosts.screen import Screen
 from wire.types import Address
 
-QUESTION: Final = "what is 17 squared?"
 _LAST_WORDS_S: Final = 0.5
 """How long after a failed answer a host that took it down is looked for."""
 
-Preload = Callable[[int], None]
-"""Told how many threads will compute; runs beside the start of the hosts."""
-Connect = Callable[[ClientOptions, Callable[[str], None]], Awaitable[Driver]]
 
+class Client:
+    """The client of `lamella`, and the part of its start that needs no host."""
 
-async def connect(options: ClientOptions, progress: Callable[[str], None]) -> Driver:
-    """The client of `lamella`, connected; a `Connect`."""
-    from chat import client
+    def preload(self, threads: int) -> None:
+        """Import its libraries, the longest part of its start; runs on a thread of its own."""
+        # Before torch is imported, which reads its threading environment once.
+        importlib.import_module("node.slices.threads").prepare(threads)
+        importlib.import_module("chat.client")
 
-    return await client.connect(options, progress=progress)
+    async def connect(self, options: ClientOptions, progress: Callable[[str], None]) -> Driver:
+        """Return a conversation ready to be asked. Raises `ChatError`."""
+        from chat import client
 
-
-def preload(threads: int) -> None:
-    """Import the client's libraries, the longest part of connecting; a `Preload`."""
-    # Before torch is imported: it reads its threading environment once.
-    importlib.import_module("node.slices.threads").prepare(threads)
-    importlib.import_module("chat.client")
+        return await client.connect(options, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +54,7 @@ class Demonstration:
     screen: Screen
     interrupts: Interrupts
     command: HostCommand
-    preload: Preload
-    join: Connect
+    client: Client
 
     async def run(self) -> None:
         """Start hosts, ask them, show everything, stop them.
@@ -72,7 +68,7 @@ class Demonstration:
         tasks: list[asyncio.Task[None]] = []
         try:
             launch.start(self.plan, self.command, dies_with_parent=True)
-            imported = _beside(partial(self.preload, self.plan.threads))
+            imported = _beside(partial(self.client.preload, self.plan.threads))
             await launch.until_ready()
             asking = asyncio.create_task(self._ask(launch.hosts, imported, began_s))
             watching = asyncio.create_task(launch.until_one_ends())
@@ -101,7 +97,7 @@ class Demonstration:
             identity_file=self.folder.client_identity,
             threads=self.plan.threads,
         )
-        driver = await self.join(options, self.screen.passing)
+        driver = await self.client.connect(options, self.screen.passing)
         try:
             await answer.show(driver.ask(self.question), hosts, self.screen, began_s)
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, TextIO
 
 MARGIN: Final = "  "
+LABEL_CHARS: Final = 13
 _CLEAR_LINE: Final = "\r\x1b[K"
 
 
@@ -41,7 +42,9 @@ class Screen:
     def add(self, text: str) -> None:
         """Go on with the line; whatever could steer a terminal is left out."""
         self._write(
-            "".join(c for c in text if c.isprintable() or c == "\n").replace("\n", f"\n{MARGIN}{' ' * 10}")
+            "".join(c for c in text if c.isprintable() or c == "\n").replace(
+                "\n", f"\n{MARGIN}{' ' * LABEL_CHARS}"
+            )
         )
 
     def end(self) -> None:
@@ -65,7 +68,7 @@ class Screen:
 
     def label(self, text: str) -> str:
         """The word at the beginning of a line, in a column of its own."""
-        return self.faint(text.ljust(10))
+        return self.faint(text.ljust(LABEL_CHARS))
 
     def strong(self, text: str) -> str:
         """Words that matter."""

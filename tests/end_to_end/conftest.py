@@ -26,6 +26,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DATA", "CACHE", "CONFIG"):
             patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+        hosts.fork_server()
         yield home
 
 

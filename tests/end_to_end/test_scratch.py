@@ -8,6 +8,10 @@ from wire.types import Sampling
 class NoText:
     def feed(self, t): return ""
     def finish(self): return ""
+async def test_zero(tiny_model, run_hosts):
+    t0=time.time()
+    with run_hosts(tiny_model, ["1:3","3:5"]) as hosts:
+        t1=time.time(); print("start", t1-t0)
 async def test_one(tiny_model, run_hosts, whole_model_tokens, tmp_path):
     t0=time.time()
     with run_hosts(tiny_model, ["1:3","3:5"]) as hosts:

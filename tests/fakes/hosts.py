@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -31,9 +32,10 @@ _PRELOADED: Final = ["chat.client", "node.daemon", "transformers.models.llama.mo
 
 
 def fork_server() -> ForkServerContext:
-    """The server that processes of tests are forked from; started by the first of them."""
+    """The server that processes of tests are forked from; started by the first call, which does not wait for it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
+    forkserver.ensure_running()
     return context
 
 
@@ -219,7 +221,11 @@ def _node() -> int:
 
 
 def _become(
-    main: Callable[[], int], arguments: list[str], environment: dict[str, str], out: Connection, err: Connection
+    main: Callable[[], int],
+    arguments: list[str],
+    environment: dict[str, str],
+    out: Connection,
+    err: Connection,
 ) -> None:
     """Turn this forked process into the program: its command line, environment and standard streams."""
     os.environ.clear()

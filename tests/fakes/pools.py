@@ -131,7 +131,9 @@ class RawPeer:
             now=time.monotonic(),
         )
         peer = cls(reader, writer, connection)
-        while greet and connection.state is not State.ESTABLISHED:
+        if not greet:
+            return peer
+        while connection.state is not State.ESTABLISHED:
             await peer.flush()
             connection.receive_data(await reader.read(1000), now=time.monotonic())
         await peer.flush()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from crypto.identity import PeerId
@@ -18,7 +19,7 @@ from wire.client_session import HopEnded, HopReady, HopSession, HopTruncated, St
 from wire.codes import Code
 from wire.messages.base import Message
 from wire.messages.forward import Credit, Forward, Output, Phase, Tokens
-from wire.messages.session import Abort, Delivery, Open
+from wire.messages.session import Abort, Delivery, Open, Truncate
 from wire.session import CutRequested, Ended, HostedSession, StepArrived, To
 from wire.session_table import ClientState, HostState
 from wire.tensors import DType
@@ -70,9 +71,11 @@ class Host:
     """One host: its machine, its queue of work, its cache, the step it is computing."""
 
     machine: HostedSession
-    work: deque[Event]
-    cache: list[int]
+    work: deque[Event] = field(default_factory=deque)
+    cache: list[int] = field(default_factory=list)
     computing: Forward | None = None
+    held: set[int] = field(default_factory=set)
+    """Steps computed that the machine has not passed on."""
     expected_step: int = 0
     expected_position: int = 0
     epoch: int = 0
@@ -90,6 +93,7 @@ class Host:
                 case CutRequested(position, epoch):
                     assert epoch == self.epoch + 1
                     self.epoch, self.expected_position = epoch, position
+                    self.held.clear()
                     self.work.append(event)
                 case Ended():
                     self.work.clear()
@@ -109,6 +113,8 @@ class Host:
         """Hand over the step that was being computed, which may have been cut meanwhile."""
         forward, self.computing = self.computing, None
         assert forward is not None
+        if self.machine.current(forward) and self.machine.opened.delivery is Delivery.NEXT:
+            self.held.add(forward.step)
         self.machine.deliver(forward, self._result(forward))
 
     def _result(self, forward: Forward) -> Forward | Output | Tokens:
@@ -143,8 +149,7 @@ class ChainOfThree:
     def __init__(self, delivery: Delivery = Delivery.TOKENS) -> None:
         self.hops = tuple(HopSession(one, hidden_size=1) for one in opens(delivery))
         self.hosts = tuple(
-            Host(HostedSession(one, client=CLIENT, hidden_size=1, now=0.0), deque(), [])
-            for one in opens(delivery)
+            Host(HostedSession(one, client=CLIENT, hidden_size=1, now=0.0)) for one in opens(delivery)
         )
         self.links: dict[tuple[PeerId, PeerId], deque[Message]] = {}
         """Messages under way, by sender and receiver; each link keeps its order."""
@@ -153,6 +158,8 @@ class ChainOfThree:
         self.answered = 0
         """Positions whose step was answered: no cut may go beyond."""
         self.unanswered: deque[Forward] = deque()
+        self.passed: tuple[list[Forward], ...] = tuple([] for _ in PEERS)
+        """The steps sent to each hop so far."""
         self.ended: list[HopEnded] = []
         self.step = 0
         self.token = 0
@@ -167,22 +174,24 @@ class ChainOfThree:
         """Whether every hop's session is ready for steps."""
         return all(one.state is ClientState.READY for one in self.hops)
 
-    def moves(self) -> list[Callable[[], None]]:
-        """Everything that links and hosts could do next."""
+    def moves(self, *, stopped: int | None = None) -> list[Callable[[], None]]:
+        """Everything that links and hosts could do next, but for one host that computes nothing."""
         found: list[Callable[[], None]] = []
         for ends, link in self.links.items():
             if link:
-                found.append(lambda ends=ends: self.carry(*ends))  # type: ignore[misc]
-        for host in self.hosts:
+                found.append(partial(self.carry, *ends))
+        for at, host in enumerate(self.hosts):
+            if at == stopped:
+                continue
             if host.computing is not None:
-                found.append(lambda host=host: self._do(host.finish))  # type: ignore[misc]
+                found.append(partial(self._do, host.finish))
             elif host.work:
-                found.append(lambda host=host: self._do(host.begin))  # type: ignore[misc]
+                found.append(partial(self._do, host.begin))
         return found
 
-    def settle(self) -> None:
+    def settle(self, *, stopped: int | None = None) -> None:
         """Let everything happen until nothing more can."""
-        while moves := self.moves():
+        while moves := self.moves(stopped=stopped):
             moves[0]()
 
     def may_send(self, count: int) -> bool:
@@ -224,10 +233,12 @@ class ChainOfThree:
         self.unanswered.clear()
         self.flush()
 
-    def repeat(self, forward: Forward, hop: int) -> None:
-        """Send a step once more to one hop, as its upstream would."""
-        upstream = PEERS[hop - 1] if hop else CLIENT
-        self._queue(upstream, PEERS[hop], replace(forward, session=SESSIONS[hop]))
+    def repeat(self, hop: int, which: int) -> None:
+        """Send a step once more that this hop was sent before, of any epoch."""
+        passed = self.passed[hop]
+        if passed:
+            upstream = PEERS[hop - 1] if hop else CLIENT
+            self.links[upstream, PEERS[hop]].append(passed[which % len(passed)])
 
     def close(self) -> None:
         """End the conversation."""
@@ -253,6 +264,8 @@ class ChainOfThree:
             host = self.hosts[at].machine
             ended = host.state is HostState.CLOSED
             assert host.receive(message, sender=sender, now=1.0)
+            if isinstance(message, Truncate):
+                self.hosts[at].expected_step = message.next_step
             if ended and isinstance(message, Forward):
                 # A host that has ended the session no longer knows it, and says so to whoever sends a step.
                 gone = Abort(session=SESSIONS[at], code=Code.UNKNOWN_SESSION, detail="")
@@ -268,6 +281,8 @@ class ChainOfThree:
                 self._note(event)
             host.absorb()
             for to, message in host.machine.messages_to_send():
+                if isinstance(message, Forward):
+                    host.held.remove(message.step)
                 self._queue(PEERS[at], host.machine.peer(to), message)
         if self.ended:
             for hop in self.hops:
@@ -282,15 +297,15 @@ class ChainOfThree:
             if host.machine.state is not HostState.OPEN:
                 continue
             waiting = [one.forward for one in host.work if isinstance(one, StepArrived)]
-            assert len(waiting) <= limits.SESSION_WINDOW_STEPS
-            current = sum(map(host.machine.current, waiting)) + (host.computing is not None)
+            steps = {one.step for one in waiting if host.machine.current(one)} | host.held
+            if host.computing is not None and host.machine.current(host.computing):
+                steps.add(host.computing.step)
             upstream = PEERS[at - 1] if at else CLIENT
-            under_way = self.links.get((upstream, PEERS[at]), ())
-            sent = {
-                one.step for one in under_way if isinstance(one, Forward) and one.epoch == host.machine.epoch
-            }
-            assert current + host.machine.held_steps + len(sent) <= 2 * limits.SESSION_WINDOW_STEPS
-            assert current + host.machine.held_steps <= limits.SESSION_WINDOW_STEPS
+            for one in self.links.get((upstream, PEERS[at]), ()):
+                if isinstance(one, Forward) and one.epoch == host.epoch and one.step >= host.expected_step:
+                    steps.add(one.step)
+            assert len(steps) <= limits.SESSION_WINDOW_STEPS
+            assert len(waiting) <= limits.SESSION_WINDOW_STEPS
             if host.machine.epoch == self.hops[0].epoch and not host.work and host.computing is None:
                 assert host.cache == self.history[: len(host.cache)]
 
@@ -311,3 +326,5 @@ class ChainOfThree:
 
     def _queue(self, sender: PeerId, receiver: PeerId, message: Message) -> None:
         self.links.setdefault((sender, receiver), deque()).append(message)
+        if isinstance(message, Forward):
+            self.passed[PEERS.index(receiver)].append(message)

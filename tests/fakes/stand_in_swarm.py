@@ -22,20 +22,40 @@ from chat.events import Event, Finished, FinishReason, HopStats, Planned, Prefil
 from chat.route import Hop, Route
 from crypto.identity import PeerId
 from scripts import swarm
+from scripts.swarm_hosts.demo import Client
 from scripts.swarm_hosts.folder import Host
 from scripts.swarm_hosts.plan import SwarmPlan
 from wire.tensors import DType
 from wire.types import LayerRange, ModelId
 
+MODEL = ModelId(bytes(32))
+
 
 @dataclass(frozen=True)
-class StandInClient:
-    """A `Driver` that answers without a model."""
+class StandInClient(Client):
+    """A client that needs no library and no host."""
+
+    behaviour: str
+
+    def preload(self, threads: int) -> None:
+        """Nothing is needed."""
+
+    async def connect(self, options: ClientOptions, progress: Callable[[str], None]) -> Driver:
+        """Connect, unless stuck."""
+        progress("reaching hosts")
+        if self.behaviour == "stuck":
+            await asyncio.Event().wait()
+        return StandInDriver(options, self.behaviour)
+
+
+@dataclass(frozen=True)
+class StandInDriver:
+    """A conversation without a model."""
 
     options: ClientOptions
     behaviour: str
     model_name: str = "stand-in"
-    model_id: ModelId = ModelId(bytes(32))
+    model_id: ModelId = MODEL
 
     async def ask(self, text: str) -> AsyncIterator[Event]:
         """Answer as the behaviour says."""
@@ -105,14 +125,8 @@ def main() -> int:
             return [str(Path(traces) / "no-such-program")]
         return [sys.executable, program, behaviour, traces, plan.address(host.number), str(host.layers)]
 
-    async def join(options: ClientOptions, progress: Callable[[str], None]) -> Driver:
-        progress("reaching hosts")
-        if client == "stuck":
-            await asyncio.Event().wait()
-        return StandInClient(options, client)
-
     return swarm.main(
-        arguments, swarm.Parts(folder=Path(folder), command=command, join=join, preload=lambda _: None)
+        arguments, swarm.Parts(folder=Path(folder), command=command, client=StandInClient(client))
     )
 
 

@@ -1,6 +1,6 @@
 """`scripts/provision.sh` says in one sentence what is wrong, and vouches only for what it finished.
 
-The interpreter and pip are fakes: a shell script that makes an environment holding a copy of itself.
+The interpreter and pip are fakes: a shell script that makes an environment holding a copy of itself. So is `df`.
 """
 
 from __future__ import annotations
@@ -55,13 +55,23 @@ class Case:
         self.python.parent.mkdir()
         self.python.write_text(PYTHON, encoding="utf-8")
         self.python.chmod(0o755)
+        self.free_mib(100_000)
+
+    def free_mib(self, free: int) -> None:
+        """Make the disk seem to have this much room."""
+        df = self.python.with_name("df")
+        df.write_text(f"#!/usr/bin/env bash\necho header\necho disk 1 1 {free} 1% /\n", encoding="utf-8")
+        df.chmod(0o755)
+
+    def environment(self, python: str | None = None) -> dict[str, str]:
+        path = f"{self.python.parent}:{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "PYTHON": python or str(self.python), "CASE": str(self.notes)}
 
     def run(self, python: str | None = None) -> subprocess.CompletedProcess[str]:
         (self.notes / "done").write_text("", encoding="utf-8")
-        environment = os.environ | {"PYTHON": python or str(self.python), "CASE": str(self.notes)}
         return subprocess.run(
             ["bash", str(self.tree / "scripts" / "provision.sh")],
-            env=environment,
+            env=self.environment(python),
             capture_output=True,
             text=True,
             timeout=30,
@@ -143,6 +153,15 @@ def test_a_full_disk_is_called_that(case: Case) -> None:
     assert "the disk is full" in failed.stderr
 
 
+def test_too_little_room_is_said_before_anything_is_installed(case: Case) -> None:
+    case.free_mib(900)
+    failed = case.run()
+    assert failed.returncode == 1
+    assert "2500 MiB of disk are needed" in failed.stderr
+    assert "900 MiB are free" in failed.stderr
+    assert case.done == []
+
+
 def test_without_a_python_that_is_new_enough_one_sentence_says_so(case: Case) -> None:
     (case.notes / "old").touch()
     failed = case.run()
@@ -164,10 +183,11 @@ def test_a_python_without_the_venv_module_names_the_package_to_install(case: Cas
 
 
 def test_two_runs_at_once_make_one_environment(case: Case) -> None:
-    environment = os.environ | {"PYTHON": str(case.python), "CASE": str(case.notes)}
     command = ["bash", str(case.tree / "scripts" / "provision.sh")]
     both = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            command, env=case.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         for _ in range(2)
     ]
     assert [one.wait(30) for one in both] == [0, 0]

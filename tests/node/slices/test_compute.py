@@ -42,17 +42,17 @@ async def test_an_exception_reaches_the_caller_and_the_thread_goes_on(compute: C
 async def test_a_cancelled_caller_leaves_at_once_and_its_waiting_function_never_runs(
     compute: ComputeThread,
 ) -> None:
-    begun, gate, ran = threading.Event(), threading.Event(), []
+    begun, gate, ran = asyncio.Event(), threading.Event(), list[str]()
+    loop = asyncio.get_running_loop()
 
     def hold() -> None:
-        begun.set()
+        loop.call_soon_threadsafe(begun.set)
         assert gate.wait(10)
         ran.append("held")
 
     holder = asyncio.create_task(compute.run(hold))
     async with asyncio.timeout(10):
-        while not begun.is_set():
-            await asyncio.sleep(0)
+        await begun.wait()
     waiting = asyncio.create_task(compute.run(ran.append, "waiting"))
     await asyncio.sleep(0)
     assert compute.waiting == 2
@@ -70,17 +70,17 @@ async def test_stop_waits_for_what_runs_and_drops_what_has_not_begun() -> None:
     compute = ComputeThread(1)
     compute.start()
     compute.start()
-    begun, gate, ran = threading.Event(), threading.Event(), []
+    begun, gate, ran = asyncio.Event(), threading.Event(), list[str]()
+    loop = asyncio.get_running_loop()
 
     def hold() -> str:
-        begun.set()
+        loop.call_soon_threadsafe(begun.set)
         assert gate.wait(10)
         return "finished"
 
     holder = asyncio.create_task(compute.run(hold))
     async with asyncio.timeout(10):
-        while not begun.is_set():
-            await asyncio.sleep(0)
+        await begun.wait()
     waiting = asyncio.create_task(compute.run(ran.append, "waiting"))
     await asyncio.sleep(0)
     stopping = asyncio.create_task(compute.stop())

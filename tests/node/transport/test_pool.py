@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 import uvloop
@@ -78,8 +79,9 @@ async def crossing(rounds: int) -> None:
             await b.notes.until(lambda b=b: b.notes.steps == list(range(5)))  # type: ignore[misc]
             await until(lambda a=a, b=b: len(a._registry.all()) == len(b._registry.all()) == 1)  # type: ignore[misc]
             assert a.links[b.peer_id].inbound != b.links[a.peer_id].inbound
-            assert (a.peer_id < b.peer_id) == b.links[a.peer_id].inbound or len(a.notes.codes) == 0
             assert set(a.notes.codes + b.notes.codes) <= {Code.DUPLICATE_LINK}
+            if a.notes.codes or b.notes.codes:
+                assert b.links[a.peer_id].inbound == (a.peer_id < b.peer_id)
 
 
 async def test_crossing_dials_leave_one_link_and_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,11 +141,13 @@ async def test_a_full_process_says_so_to_both_sides(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(limits, "MAX_LINKS", 1)
         with pytest.raises(TooManyLinks):
             await host.link_with(second)
-        monkeypatch.setattr(limits, "MAX_LINKS", 2)
-        link = await second.link_to(host.peer_id, host.address)
-        monkeypatch.setattr(limits, "MAX_LINKS", 1)
-        await second.notes.until(lambda: second.notes.codes == [Code.TOO_MANY_LINKS] or len(host.links) == 2)
-        assert link.peer_id == host.peer_id
+        # Whether the goodbye comes before or after the dial is over is up to the sockets.
+        with suppress(PeerHungUp):
+            await second.link_with(host)
+            await second.notes.until(lambda: second.notes.codes == [Code.TOO_MANY_LINKS])
+        await until(lambda: len(host._sockets) == 1)
+        assert list(host.links) == [first.peer_id]
+        assert host.notes.codes == []
 
 
 async def test_links_from_one_address_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

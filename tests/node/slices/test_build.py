@@ -1,0 +1,119 @@
+"""A model with holes keeps the names, the indexes and the class's identity of the whole one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from node.slices import build
+from node.slices.errors import UnsupportedModel
+from node.slices.families import causal_class, load_config
+from node.slices.weights import layer_of
+from tests.node.slices.conftest import TinyModels
+from wire.types import LayerRange
+
+
+def made(
+    tiny: TinyModels, family: str, start: int, end: int, *, embed: bool = False, head: bool = False
+) -> Any:
+    entry, config = load_config(tiny(family))
+    parts = build.Parts(layers=LayerRange(start, end), embed=embed, head=head)
+    with torch.device("meta"):
+        return build.holed_class(causal_class(entry), parts, build.Crossing())(config)
+
+
+def test_only_owned_layers_have_parameters_under_their_own_names(tiny: TinyModels) -> None:
+    names = [name for name, _ in made(tiny, "llama", 1, 3).named_parameters()]
+    assert {layer_of(name) for name in names} == {1, 2}
+    assert "model.layers.2.self_attn.q_proj.weight" in names
+
+
+def test_the_ends_are_there_when_they_are_owned(tiny: TinyModels) -> None:
+    front = dict(made(tiny, "llama", 0, 0, embed=True).named_parameters())
+    assert list(front) == ["model.embed_tokens.weight"]
+    tail = dict(made(tiny, "llama", 5, 5, head=True).named_parameters())
+    assert set(tail) == {"model.norm.weight", "lm_head.weight"}
+
+
+def test_a_tied_tail_keeps_the_embedding_it_is_tied_to(tiny: TinyModels) -> None:
+    tail = dict(made(tiny, "gemma2", 5, 5, head=True).named_parameters())
+    assert "model.embed_tokens.weight" in tail
+    assert build.needs_tensor(
+        "model.embed_tokens.weight",
+        None,
+        build.Parts(layers=LayerRange(5, 5), embed=False, head=True),
+        tied=True,
+    )
+    assert not build.needs_tensor(
+        "model.embed_tokens.weight",
+        None,
+        build.Parts(layers=LayerRange(5, 5), embed=False, head=True),
+        tied=False,
+    )
+
+
+def test_the_class_looks_like_the_familys_own(tiny: TinyModels) -> None:
+    model = made(tiny, "qwen3", 1, 2)
+    assert type(model).__name__ == "Qwen3ForCausalLM"
+    assert not model.is_custom_code()
+    assert model.config.num_hidden_layers == 5
+    assert len(build.layer_stack(model)) == 5
+
+
+def test_a_model_without_one_list_of_layers_is_refused() -> None:
+    class Odd(nn.Module):
+        base_model_prefix = "model"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.config = type("Config", (), {"model_type": "odd", "num_hidden_layers": 2})
+
+    with pytest.raises(UnsupportedModel, match="odd"):
+        build.layer_stack(Odd())
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 3), (0, 0), (1, 2), (2, 3), (3, 3), (0, 1)])
+def test_hidden_states_enter_and_leave_at_the_boundaries_of_the_range(start: int, end: int) -> None:
+    class AddOne(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 1
+
+    crossing = build.Crossing()
+    stack = [build.Position(k, 3, AddOne(), crossing, keep=True) for k in range(3)]
+    for incoming in (torch.tensor(100.0), None):
+        crossing.begin(LayerRange(start, end), incoming)
+        x = torch.tensor(0.0)
+        for position in stack:
+            x = position(x)
+        before = 0 if incoming is None else 100
+        assert crossing.take().item() == before + end - start
+        if end == 3:
+            assert x.item() == before + end - start
+        crossing.end()
+    with pytest.raises(RuntimeError, match="did not pass"):
+        crossing.take()
+
+
+def test_a_hole_answers_what_the_familys_forward_reads_off_its_layers() -> None:
+    class Layer(nn.Module):
+        attention_type = "unused"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention_type = "sliding_attention"
+            self.weight = nn.Parameter(torch.ones(2))
+
+    hole = build.Position(0, 2, Layer(), build.Crossing(), keep=False)
+    assert hole.attention_type == "sliding_attention"
+    assert not list(hole.parameters())
+
+
+def test_tied_weights_are_counted_once() -> None:
+    a, b = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+    model = nn.Sequential(a, b)
+    assert build.weight_bytes(model) == 128
+    b.weight = a.weight
+    assert build.weight_bytes(model) == 64
