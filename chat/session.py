@@ -11,21 +11,18 @@ import statistics
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Protocol
 
 from chat.chain import Chain
 from chat.errors import ChainBroken, ChatError
 from chat.events import Event, Finished, FinishReason, HopStats, Planned, Prefilling, Stats, TextDelta
 from chat.front import Front
+from chat.prefill import chunk_tokens
 from node.slices.compute import ComputeThread
 from node.slices.errors import NotFinite, SliceError
-from wire import limits
 from wire.codes import Code
 from wire.messages.forward import HopTime, Output, Phase, Tokens
-from wire.types import LayerRange, Sampling
-
-PREFILL_CHUNK: Final = 128
-"""Tokens of a prefill step: small enough to pipeline over the hops, large enough for the matrix kernels."""
+from wire.types import Sampling
 
 
 class TextStream(Protocol):
@@ -158,7 +155,8 @@ class AnswerSession:
     ) -> AsyncGenerator[tuple[int, int | None], None]:
         """Send `ids` in chunks without waiting in between; yields how many are done and, at last, the token drawn."""
         start = len(self.held)
-        chunks = [tuple(ids[at : at + PREFILL_CHUNK]) for at in range(0, len(ids), PREFILL_CHUNK)]
+        size = chunk_tokens(chain.spec.route, chain.spec.hidden_size)
+        chunks = [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
         sending = asyncio.create_task(self._send_chunks(chain, chunks, start), name="prefill")
         try:
             for chunk in chunks:
@@ -258,6 +256,3 @@ class AnswerSession:
             links_ms=max(0.0, statistics.median(timing.steps_ms) - staged) if steps else 0.0,
             hops=tuple(hops),
         )
-
-
-__all__ = ["PREFILL_CHUNK", "AnswerOptions", "AnswerSession", "LayerRange", "TextStream", "limits"]

@@ -127,7 +127,7 @@ class _Layers(argparse.Action):
             parser.error("--layers comes after the --model it belongs to")
         try:
             layers = LayerRange.parse(values)
-        except InvalidValue as error:
+        except ValueError as error:  # `InvalidValue`, or a number too long for Python to read
             parser.error(f"--layers: {error}")
         if not len(layers):
             parser.error(f"--layers: {values} holds no layer")

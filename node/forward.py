@@ -176,6 +176,7 @@ class SessionHost:
 
     def on_closed(self, link: Link, code: Code, detail: str) -> None:
         """A link is gone: free the sessions of that client, end those whose next hop it was."""
+        log.info("link to %s ended: %s %s", link.peer_id.short, code.text, detail)
         for run in list(self._running.values()):
             if run.client == link.peer_id:
                 self._forget(run)
@@ -195,8 +196,8 @@ class SessionHost:
         """Refuse new sessions, let answers under way finish, end the rest. Returns how many were cut off."""
         self.draining = True
         deadline = monotonic() + grace_s
-        while self.active and monotonic() < deadline:
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - an answer also ends by time passing
+        while self.active and monotonic() < deadline:  # noqa: ASYNC110 - an answer also ends by time passing
+            await asyncio.sleep(0.05)
         cut_off = self.active
         for run in list(self._running.values()):
             run.machine.fail(Code.SHUTTING_DOWN, "the host is stopping")

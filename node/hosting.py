@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node.slices.slice import Slice
+from wire import limits
 from wire.codes import Code
+from wire.fields import Text
 from wire.messages.hosting import Offer
 from wire.messages.session import Delivery, Open
 from wire.tensors import DType
 from wire.types import LayerRange, ModelId
 
 _STEP_SAMPLES: Final = 64
+_NAME: Final = Text(limits.MAX_AGENT_CHARS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +43,12 @@ class HostedSlice:
         """What the host says of this slice to a peer."""
         return Offer(
             model=self.model,
-            name=self.name,
+            name=_NAME.fit(self.name),
             layers=self.layers,
             head=self.slice.spec.head,
             num_layers=self.slice.num_layers,
             dtype=self.dtype,
-            max_positions=self.slice.max_positions,
+            max_positions=min(self.slice.max_positions, limits.MAX_POSITIONS),
             free_kv_bytes=free_kv_bytes,
             sessions=sessions,
             step_us=int(statistics.median(self.step_us)) if self.step_us else 0,

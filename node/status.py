@@ -7,7 +7,9 @@ With `--json` each line on standard output is one object with `event`: `loading`
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -24,15 +26,28 @@ class StatusLine:
     def say(self, event: str, sentence: str, **facts: object) -> None:
         """Report an event: `facts` to a script, the sentence to a person."""
         if self._json:
-            print(json.dumps({"event": event, **facts}), file=self._out, flush=True)
+            _write(self._out, json.dumps({"event": event, **facts}) + "\n")
             return
         if self._open_line:
-            print(file=self._err)
+            _write(self._err, "\n")
             self._open_line = False
-        print(sentence, file=self._err, flush=True)
+        _write(self._err, sentence + "\n")
 
     def progress(self, what: str, fraction: float) -> None:
         """Show how far a long step is, on a terminal only; scripts get whole events."""
         if self._terminal and not self._json:
-            print(f"\r{what} {fraction:4.0%}", end="", file=self._err, flush=True)
+            _write(self._err, f"\r{what} {fraction:4.0%}")
             self._open_line = True
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write at once. That nobody reads it any more (a closed pipe, a full disk) is no reason to stop serving."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # What is buffered would fail again, at the latest when Python flushes it at its end.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError:
+        return

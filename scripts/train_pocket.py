@@ -30,6 +30,7 @@ from scripts.pocket.train import Recipe, train
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPARED_EXCHANGES = 200_000
+SHOWN_MISTAKES = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,11 +69,11 @@ def _measure(checkpoint: Path, corpus: Corpus) -> card.Measured:
         pocket = evaluate.Pocket(checkpoint, dtype)
         scores[name] = []
         for group, cases in evaluate.cases(corpus).items():
-            found = evaluate.score(group, cases, pocket.answers)
+            found = evaluate.score(group, cases, pocket.would_say)
             scores[name].append(found)
             print(f"{name:8}  {found.percent:6.1f} %  {found.right}/{found.total}  {group}", flush=True)
-            for question, reply in found.wrong:
-                print(f"            {question!r} -> {reply!r}")
+            for case in found.wrong[:SHOWN_MISTAKES]:
+                print(f"            {case.chat[-1]['content']!r} -> {pocket.say(case.chat)!r}")
     pocket, rounded = evaluate.Pocket(checkpoint, torch.float32), evaluate.Pocket(checkpoint, torch.bfloat16)
     shape = pocket.model.config
     probe = evaluate.Probe(corpus, pocket.tokenizer)

@@ -213,7 +213,8 @@ class HopSession:
         if answer.logprobs is None:
             return None
         drawn = tuple(one.token for one in answer.logprobs[:1])
-        if not answer.ids or drawn != answer.ids or len(answer.logprobs) > self.opened.logprobs + 1:
+        most = self.opened.logprobs + 1 if self.opened.logprobs else 0
+        if not answer.ids or drawn != answer.ids or len(answer.logprobs) > most:
             return "the host sent log-probabilities that were not asked for"
         return None
 

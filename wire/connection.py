@@ -51,6 +51,7 @@ class Connection:
         self._deadline = now + limits.HANDSHAKE_TIMEOUT_S
         self._greeted_at = now
         self._greetings: list[Buffer] = []
+        self._greeting_bytes = 0
         self._events: list[ConnectionEvent] = []
         self._cutter = RecordCutter()
         self._channel: Channel | None = None
@@ -69,7 +70,7 @@ class Connection:
     @property
     def pending_bytes(self) -> int:
         """Bytes that wait for `data_to_send`, before encryption."""
-        return self._outbox.pending_bytes + sum(map(len, self._greetings))
+        return self._outbox.pending_bytes + self._greeting_bytes
 
     @property
     def round_trip_s(self) -> float:
@@ -138,7 +139,7 @@ class Connection:
         Returns:
             Fresh buffers; they are the caller's, and never written again here.
         """
-        buffers, self._greetings = self._greetings, []
+        buffers, self._greetings, self._greeting_bytes = self._greetings, [], 0
         if now is not None:
             self._now = now
         if self._channel is not None and self._outbox.pending_bytes:
@@ -198,6 +199,7 @@ class Connection:
 
     def _greet(self, message: bytes) -> None:
         self._greetings.append(len(message).to_bytes(LENGTH_BYTES, "big") + message)
+        self._greeting_bytes += len(message) + LENGTH_BYTES
         self._greeted_at = self._now
 
     def _receive(self, data: Buffer) -> None:

@@ -38,6 +38,7 @@ SEND_QUEUE_BYTES: Final = 32 * 1024 * 1024
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 """Security limit: from accept or connect to an established link."""
 DIAL_TIMEOUT_S: Final = 5.0
+"""From the first packet of a dial to an established link."""
 PING_INTERVAL_S: Final = 2.0
 """Silence from the peer after which a ping is sent."""
 ACK_DELAY_S: Final = 0.2
@@ -47,10 +48,11 @@ ACK_TIMEOUT_S: Final = 6.0
 STALL_TIMEOUT_S: Final = 10.0
 """Security limit: within this time an unfinished message must end, or bring `STALL_BYTES` more."""
 STALL_BYTES: Final = 64 * 1024
+"""The least an unfinished message grows by in `STALL_TIMEOUT_S`."""
 CHATTER_BURST: Final = 256
 """Security limit: pings, pongs, acks and unknown messages a peer may send at once; past it the link is closed."""
-CHATTER_PER_S: Final = 64.0
-"""The rate at which that allowance comes back."""
+CHATTER_RATE_HZ: Final = 64.0
+"""How many of that allowance come back in a second."""
 IDLE_LINK_TIMEOUT_S: Final = 300.0
 """A link without a message but pings this long, and without a session, is closed."""
 DUPLICATE_GRACE_S: Final = 2.0

@@ -39,7 +39,7 @@ class Allowance:
 
     def spend(self, now: float) -> None:
         """Take one token. Raises `BadMessage` with `flooding` when there is none."""
-        self._left = min(limits.CHATTER_BURST, self._left + (now - self._at) * limits.CHATTER_PER_S)
+        self._left = min(limits.CHATTER_BURST, self._left + (now - self._at) * limits.CHATTER_RATE_HZ)
         self._at = now
         if self._left < 1:
             raise BadMessage("too many pings, acks or unknown messages", code=Code.FLOODING)

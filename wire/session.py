@@ -20,7 +20,17 @@ from wire.codes import Code
 from wire.errors import BadMessage, IllegalState, InvalidValue
 from wire.messages.base import Message
 from wire.messages.forward import Credit, Forward, Output, Tokens
-from wire.messages.session import DETAIL, Abort, Close, Delivery, Open, Ready, Refused, Truncate, Truncated
+from wire.messages.session import (
+    DETAIL,
+    Abort,
+    Close,
+    Open,
+    Ready,
+    Refused,
+    Truncate,
+    Truncated,
+    check_open,
+)
 from wire.session_table import HOST, HostInput, HostState
 
 Result = Forward | Output | Tokens
@@ -328,20 +338,3 @@ class HostedSession:
             raise IllegalState(
                 f"{kind.value} is not possible while the session is {self.state.value}"
             ) from error
-
-
-def check_open(opened: Open) -> None:
-    """Check that a request to open a session does not contradict itself. Raises `BadMessage`."""
-    following = (opened.next_peer, opened.next_address, opened.next_session)
-    if opened.delivery is Delivery.NEXT and None in following:
-        raise BadMessage("open: delivery next needs next_peer, next_address and next_session")
-    if opened.delivery is not Delivery.NEXT and following != (None, None, None):
-        raise BadMessage("open: only delivery next has a next hop")
-    if opened.next_session == opened.session:
-        raise BadMessage("open: each hop has a session id of its own")
-    if (opened.delivery is Delivery.TOKENS) != (opened.sampling is not None):
-        raise BadMessage("open: sampling goes with delivery tokens, and only with it")
-    if opened.logprobs and opened.delivery is not Delivery.TOKENS:
-        raise BadMessage("open: logprobs go with delivery tokens")
-    if opened.positions < 1:
-        raise BadMessage("open: a session needs at least one position")

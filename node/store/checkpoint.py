@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from node.paths import make_private
 from node.store.errors import BadCheckpoint, UnknownModel
 from node.store.safetensors_header import TensorPlace, read_header
 from wire import limits
@@ -23,7 +25,10 @@ from wire.types import ModelId
 POCKET: Final = "pocket"
 """The name of the model that ships with the package."""
 _POCKET_FOLDER: Final = Path(__file__).parent.parent / "pocket"
-_INDEX: Final = "model.safetensors.index.json"
+INDEX: Final = "model.safetensors.index.json"
+SINGLE: Final = "model.safetensors"
+_MAX_INDEX_BYTES: Final = 64 * 1024 * 1024
+_MAX_FILE_NAME_BYTES: Final = 255
 _MAX_SMALL_FILE_BYTES: Final = 64 * 1024 * 1024
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -32,12 +37,21 @@ def resolve(name: str) -> Path:
     """Return the folder of a model: `pocket`, or a path. Raises `UnknownModel`."""
     if name == POCKET:
         return _POCKET_FOLDER
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
+    try:
+        folder = Path(name).expanduser()
+        found = bool(name) and folder.is_dir()
+        complete = found and (folder / "config.json").is_file()
+    except (OSError, RuntimeError) as error:
+        # RuntimeError: the home of a user that does not exist.
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise UnknownModel(
+            f"{name!r} cannot be looked at ({reason})", f"give `{POCKET}` or the folder of a checkpoint"
+        ) from error
+    if not found:
         raise UnknownModel(
             f"there is no model {name!r} here", f"give `{POCKET}` or the folder of a checkpoint"
         )
-    if not (folder / "config.json").is_file():
+    if not complete:
         raise UnknownModel(
             f"{folder} holds no config.json, so it is not a checkpoint", "give the folder that has one"
         )
@@ -45,28 +59,50 @@ def resolve(name: str) -> Path:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return the safetensors files of a checkpoint, in order. Raises `BadCheckpoint`, also for pickled weights."""
-    index = folder / _INDEX
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise BadCheckpoint(f"{index} cannot be read as an index", "fetch it again") from error
-        for name in names:
-            if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file():
-                raise BadCheckpoint(
-                    f"{index} names {name!r}, which is not a file beside it", "fetch the checkpoint again"
-                )
-        return tuple(folder / name for name in names)
-    files = tuple(sorted(folder.glob("*.safetensors")))
-    if files:
-        return files
-    if any(True for pattern in _PICKLES for _ in folder.glob(pattern)):
+    """Return the safetensors files of a checkpoint, in order: those of its index, or `model.safetensors`.
+
+    Any other file is not part of the model, as it is not for the loader.
+
+    Raises:
+        BadCheckpoint: there are none, the index is damaged or names something else, or the weights are pickled.
+    """
+    try:
+        if (folder / INDEX).is_file():
+            return _indexed(folder)
+        single = folder / SINGLE
+        if single.exists():
+            return (single,)
+        pickled = any(True for pattern in _PICKLES for _ in folder.glob(pattern))
+    except OSError as error:
+        raise _unreadable(Path(error.filename or folder), error) from error
+    if pickled:
         raise BadCheckpoint(
             f"{folder} holds pickled weights only, which can run code when opened",
             "convert them to safetensors first",
         )
-    raise BadCheckpoint(f"{folder} holds no .safetensors file", "fetch the checkpoint again")
+    raise BadCheckpoint(f"{folder} holds neither {SINGLE} nor {INDEX}", "fetch the checkpoint again")
+
+
+def _indexed(folder: Path) -> tuple[Path, ...]:
+    """The files that the index names, each a safetensors file beside it."""
+    index = folder / INDEX
+    try:
+        weight_map = json.loads(_bytes_of(index, _MAX_INDEX_BYTES))["weight_map"]
+        names = sorted(set(weight_map.values()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadCheckpoint(f"{index} cannot be read as an index", "fetch it again") from error
+    if not names:
+        raise BadCheckpoint(f"{index} names no file", "fetch it again")
+    for name in names:
+        plain = isinstance(name, str) and name.isprintable() and Path(name).name == name
+        if not plain or not name.endswith(".safetensors"):
+            raise BadCheckpoint(
+                f"{index} names {name!r}, which is not a safetensors file beside it",
+                "fetch the checkpoint again",
+            )
+        if len(os.fsencode(name)) > _MAX_FILE_NAME_BYTES or not (folder / name).is_file():
+            raise BadCheckpoint(f"{index} names {name!r}, which is not here", "fetch the checkpoint again")
+    return tuple(folder / name for name in names)
 
 
 def build_manifest(folder: Path, *, progress: Callable[[float], None] | None = None) -> Manifest:
@@ -92,9 +128,7 @@ def build_manifest(folder: Path, *, progress: Callable[[float], None] | None = N
                     if progress is not None:
                         progress(done / total)
         except OSError as error:
-            raise BadCheckpoint(
-                f"{path} cannot be read ({error.strerror})", "check the file and its permissions"
-            ) from error
+            raise _unreadable(path, error) from error
     return Manifest(
         files=tuple(entry for name in SMALL_FILES if (entry := _small_file(folder / name)) is not None),
         tensors=tuple(tensors[name] for name in sorted(tensors)),
@@ -120,22 +154,20 @@ def model_id(folder: Path, *, cache_dir: Path, progress: Callable[[float], None]
 def _fingerprint(folder: Path) -> str:
     """A digest over path, size and times of every file of the model; changes whenever one of them is written."""
     digest = hashlib.sha256()
-    for path in (*weight_files(folder), *(folder / name for name in SMALL_FILES), folder / _INDEX):
+    for path in (*weight_files(folder), *(folder / name for name in SMALL_FILES), folder / INDEX):
         try:
-            stat = path.stat()
+            seen = path.stat()
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise BadCheckpoint(
-                f"{path} cannot be read ({error.strerror})", "check the file and its permissions"
-            ) from error
+            raise _unreadable(path, error) from error
         facts = (
             str(path.resolve()),
-            stat.st_dev,
-            stat.st_ino,
-            stat.st_size,
-            stat.st_mtime_ns,
-            stat.st_ctime_ns,
+            seen.st_dev,
+            seen.st_ino,
+            seen.st_size,
+            seen.st_mtime_ns,
+            seen.st_ctime_ns,
         )
         digest.update(repr(facts).encode())
     return digest.hexdigest()
@@ -144,7 +176,7 @@ def _fingerprint(folder: Path) -> str:
 def _remember(path: Path, text: str) -> None:
     """Write a cache entry atomically. A cache that cannot be written (full disk, read-only) only costs time."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent)
         try:
             with os.fdopen(handle, "w") as file:
@@ -171,15 +203,25 @@ def _digest_tensor(handle: int, path: Path, place: TensorPlace) -> TensorEntry:
 
 def _small_file(path: Path) -> FileEntry | None:
     try:
-        if path.stat().st_size > _MAX_SMALL_FILE_BYTES:
-            raise BadCheckpoint(
-                f"{path} is larger than {_MAX_SMALL_FILE_BYTES} bytes", "fetch the checkpoint again"
-            )
-        data = path.read_bytes()
+        data = _bytes_of(path, _MAX_SMALL_FILE_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BadCheckpoint(
-            f"{path} cannot be read ({error.strerror})", "check the file and its permissions"
-        ) from error
+        raise _unreadable(path, error) from error
     return FileEntry(name=path.name, size=len(data), digest=hashlib.sha256(data).digest())
+
+
+def _bytes_of(path: Path, most: int) -> bytes:
+    """Read a file of at most `most` bytes. Raises `BadCheckpoint` for a longer one or no regular one, `OSError`."""
+    # Before opening: to open a pipe waits for its writer.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadCheckpoint(f"{path} is not a regular file", "fetch the checkpoint again")
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise BadCheckpoint(f"{path} is larger than {most} bytes", "fetch the checkpoint again")
+    return data
+
+
+def _unreadable(path: Path, error: OSError) -> BadCheckpoint:
+    return BadCheckpoint(f"{path} cannot be read ({error.strerror})", "check the file and its permissions")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import subprocess
@@ -26,7 +27,7 @@ from typing import Any
 
 from chat.driver import ClientOptions, Contact
 from chat.events import Finished
-from chat.session import PREFILL_CHUNK, AnswerOptions, AnswerSession
+from chat.session import AnswerOptions, AnswerSession
 from node.slices import threads as thread_settings
 from node.store import checkpoint
 from scripts.bench import daemons
@@ -107,7 +108,7 @@ async def ask_chain(session: AnswerSession, prompt: int, tokens: int) -> dict[st
             prefill_s = prefill_s or arrived[0] - started
         elif isinstance(event, Finished):
             stats = event.stats
-    steps = [later - earlier for earlier, later in zip(arrived, arrived[1:], strict=False)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(arrived)]
     return {"prefill_s": prefill_s, "steps_s": steps, "tokens": list(session.answered), "stats": stats}
 
 
@@ -140,6 +141,10 @@ async def measure(arguments: argparse.Namespace, folder: Path, contacts: tuple[C
             for index in range(arguments.rounds):
                 whole = await asyncio.to_thread(ask_whole, process, arguments.prompt, arguments.tokens)
                 chain = await ask_chain(session, arguments.prompt, arguments.tokens)
+                if whole["tokens"] != chain["tokens"]:
+                    raise SystemExit(
+                        "the chain's tokens differ from the whole model's; the figures would mean nothing"
+                    )
                 whole_steps += whole["steps_s"]
                 chain_steps += chain["steps_s"]
                 whole_prefill.append(whole["prefill_s"])
@@ -208,12 +213,14 @@ def main() -> None:
         stages = arguments.hosts + 1
         cuts = [total * index // stages for index in range(stages + 1)]
         arguments.layers = cuts[1:]
-        ranges = [f"{start}:{end}" for start, end in zip(cuts[1:], cuts[2:], strict=False)]
-        with daemons.running(
-            str(folder), ranges, dtype=arguments.dtype, threads=arguments.threads
-        ) as contacts:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                figures = runner.run(measure(arguments, folder, contacts))
+        ranges = [f"{start}:{end}" for start, end in itertools.pairwise(cuts[1:])]
+        with (
+            daemons.running(
+                str(folder), ranges, dtype=arguments.dtype, threads=arguments.threads
+            ) as contacts,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            figures = runner.run(measure(arguments, folder, contacts))
     if arguments.json:
         print(json.dumps(asdict(figures)))
         return
@@ -225,7 +232,7 @@ def main() -> None:
     print(
         f"prefill  whole {figures.whole_prefill_tokens_per_s:7.0f} tokens/s   "
         f"chain {figures.chain_prefill_tokens_per_s:7.0f} tokens/s   ratio {figures.prefill_ratio:.3f} "
-        f"({figures.prompt_tokens} tokens in chunks of {PREFILL_CHUNK})"
+        f"({figures.prompt_tokens} tokens)"
     )
     print(
         f"per decode step: stages {', '.join(f'{ms:.2f}' for ms in figures.hop_compute_ms)} ms, "

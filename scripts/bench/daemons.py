@@ -44,7 +44,7 @@ def running(
 
 
 def ready(process: subprocess.Popen[str]) -> Contact:
-    """Wait until a process says `ready`; return where it is. Raises `RuntimeError` with its own words if it cannot start."""
+    """Wait until a process says `ready` and return where it is. Raises `RuntimeError` if it ends or gives up before."""
     if process.stdout is None:
         raise RuntimeError("the daemon has no standard output")
     for line in process.stdout:

@@ -167,8 +167,9 @@ def main() -> None:
         return
     for one in figures:
         print(
-            f"{one.size_bytes:>8} bytes: one more hop adds {one.added_p50_ms:.3f} ms p50, {one.added_p99_ms:.3f} ms p99 "
-            f"(one hop {one.one_hop_p50_ms:.3f} ms, two {one.two_hops_p50_ms:.3f} ms, {one.steps} steps)"
+            f"{one.size_bytes:>8} bytes: one more hop adds {one.added_p50_ms:.3f} ms p50, "
+            f"{one.added_p99_ms:.3f} ms p99 (one hop {one.one_hop_p50_ms:.3f} ms, "
+            f"two {one.two_hops_p50_ms:.3f} ms, {one.steps} steps)"
         )
 
 

@@ -1,6 +1,6 @@
 """Measures an exported checkpoint through plain transformers, on questions that training never saw.
 
-Greedy answers, scored by equality with the one right answer. Nothing here uses the training code's own model.
+Greedy answers, right only when equal to the one right answer. Nothing here uses the training code's own model.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from scripts.pocket import arithmetic, questions, talk
 from scripts.pocket.corpus import Corpus, dress
+from scripts.pocket.tokenizer import END
 
 MAX_ANSWER_TOKENS: Final = 40
-BATCH: Final = 50
 WINDOW: Final = 4
 """How many layers are left out at a time."""
 SAMPLED_SUBSETS: Final = 40
@@ -43,8 +43,7 @@ class Score:
     name: str
     right: int
     total: int
-    wrong: tuple[tuple[str, str], ...]
-    """A few questions answered wrongly, with what was said."""
+    wrong: tuple[Case, ...]
 
     @property
     def percent(self) -> float:
@@ -75,24 +74,36 @@ class Pocket:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
         self.model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype).eval()
 
-    def answers(self, chats: list[Chat]) -> list[str]:
-        """Return the greedy answer to each of `chats`."""
-        replies: list[str] = []
-        for begin in range(0, len(chats), BATCH):
-            texts = [self.prompt(chat) for chat in chats[begin : begin + BATCH]]
-            batch = self.tokenizer(
-                texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
-            )
-            with torch.inference_mode():
-                out = self.model.generate(**batch, max_new_tokens=MAX_ANSWER_TOKENS, do_sample=False)
-            new = out[:, batch["input_ids"].shape[1] :]
-            replies += self.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return replies
+    def would_say(self, case: Case) -> bool:
+        """Return whether the greedy answer to `case` is the right one, token for token, its end included.
+
+        Greedy decoding says a text exactly when each of its tokens is the best one after those before it, which one
+        forward pass over the whole of it shows; generating instead takes twenty passes.
+        """
+        prompt = self.encode(self.prompt(case.chat))
+        answer = self.encode(case.answer + END)
+        with torch.inference_mode():
+            logits = self.model(torch.tensor([prompt + answer]), use_cache=False).logits[0]
+        best: list[int] = logits[len(prompt) - 1 : -1].argmax(-1).tolist()
+        return best == answer
+
+    def say(self, chat: Chat) -> str:
+        """Return the greedy answer to `chat`, generated."""
+        prompt = torch.tensor([self.encode(self.prompt(chat))])
+        with torch.inference_mode():
+            out = self.model.generate(prompt, max_new_tokens=MAX_ANSWER_TOKENS, do_sample=False)
+        text: str = self.tokenizer.decode(out[0, prompt.shape[1] :], skip_special_tokens=True)
+        return text
 
     def prompt(self, chat: Chat) -> str:
         """Return `chat` as the template writes it, opened for the answer."""
         text: str = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         return text
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, nothing added."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
 
 def cases(corpus: Corpus) -> dict[str, list[Case]]:
@@ -154,15 +165,10 @@ def cases(corpus: Corpus) -> dict[str, list[Case]]:
     return groups
 
 
-def score(name: str, group: list[Case], answer_all: Callable[[list[Chat]], list[str]]) -> Score:
-    """Return how `answer_all` does on `group`."""
-    replies = answer_all([case.chat for case in group])
-    wrong = [
-        (case.chat[-1]["content"], reply)
-        for case, reply in zip(group, replies, strict=True)
-        if reply.strip() != case.answer
-    ]
-    return Score(name=name, right=len(group) - len(wrong), total=len(group), wrong=tuple(wrong[:8]))
+def score(name: str, group: list[Case], would_say: Callable[[Case], bool]) -> Score:
+    """Return how many cases of `group` are right by `would_say`."""
+    wrong = tuple(case for case in group if not would_say(case))
+    return Score(name=name, right=len(group) - len(wrong), total=len(group), wrong=wrong)
 
 
 class Probe:
@@ -177,7 +183,9 @@ class Probe:
             )
             begins.append(len(tokenizer(prompt, add_special_tokens=False)["input_ids"]))
             texts.append(prompt + exchange.answer)
-        self._batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False)
+        self._batch = tokenizer(
+            texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False
+        )
         mask = self._batch["attention_mask"]
         self._answered = (torch.arange(mask.shape[1]) >= torch.tensor(begins)[:, None] - 1) & mask.bool()
 
@@ -190,7 +198,7 @@ class Probe:
 
 def change(logits: Tensor, reference: Tensor) -> float:
     """Return the norm of the difference over the norm of `reference`."""
-    return ((logits - reference).norm() / reference.norm()).item()
+    return float((logits - reference).norm() / reference.norm())
 
 
 def omissions(model: Any, probe: Probe) -> list[Omission]:

@@ -15,7 +15,8 @@ from chat.chain import Chain
 from chat.errors import ChainBroken
 from chat.events import Event, Finished, FinishReason, Planned, Prefilling, TextDelta
 from chat.front import Front
-from chat.session import PREFILL_CHUNK, AnswerOptions, AnswerSession
+from chat.prefill import PIPELINED_TOKENS as PREFILL_CHUNK
+from chat.session import AnswerOptions, AnswerSession
 from node.slices.compute import ComputeThread
 from tests.fakes.swarm import FakeSwarm, draw, expected, hidden
 from wire.codes import Code

@@ -23,7 +23,7 @@ from node.transport.errors import HandshakeRefused, WrongPeer
 from node.transport.pool import LinkPool
 from tests.end_to_end.conftest import Hosts, Reference
 from tests.fakes import asking
-from tests.fakes.attacker import Attacker, framed, stream
+from tests.fakes.attacker import PATIENCE_S, Attacker, framed, stream
 from tests.fakes.hosts import Host, HostOptions
 from wire import limits
 from wire.cbor import dumps
@@ -54,6 +54,9 @@ class Swarm:
     middle: Host
     tail: Host
     client: Client
+    newcomer: Client
+    observer: LinkPool
+    observed: asyncio.Queue[Hosting]
     model: Path
     reference: Reference
     asked: int = 0
@@ -64,17 +67,23 @@ class Swarm:
         ids = [5, 6, 7, *((self.asked * 37 + index) % 500 for index in range(20))]
         assert await asking.tokens(self.client.session, ids, 4) == self.reference(self.model, ids, 4)
 
+    async def assert_right_anew(self) -> None:
+        """A client that opens its sessions now is answered rightly too."""
+        await self.newcomer.session.close()
+        ids = list(range(40, 60))
+        assert await asking.tokens(self.newcomer.session, ids, 3) == self.reference(self.model, ids, 3)
+        await self.newcomer.session.close()
+
     async def offer(self, host: Host) -> Offer:
-        """What a host says it serves now, asked by a stranger."""
-        stranger = await Attacker.linked(host.address, source="127.0.0.9")
-        await stranger.send(Describe())
-        offers = (await stranger.receive(Hosting)).offers
-        stranger.close()
-        return offers[0]
+        """What a host says it serves now, asked by somebody who holds nothing there."""
+        link = await self.observer.link_to(host.peer_id, host.address)
+        link.send(Describe())
+        async with asyncio.timeout(PATIENCE_S):
+            return (await self.observed.get()).offers[0]
 
     async def until(self, host: Host, condition: Callable[[Offer], bool]) -> None:
         """Wait until what a host says of itself is so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition(await self.offer(host)):
                 await asyncio.sleep(0.02)
 
@@ -95,26 +104,29 @@ async def swarm(
 ) -> AsyncIterator[Swarm]:
     """The hosts, and an honest client with an open session on both."""
     middle, tail = running
-    identity = tmp_path_factory.mktemp("honest") / "identity"
-    async with asking.client(tiny_model, [middle.contact, tail.contact], identity) as client:
-        swarm = Swarm(middle, tail, client, tiny_model, whole_model_tokens)
+    folder = tmp_path_factory.mktemp("honest")
+    contacts = [middle.contact, tail.contact]
+    observed: asyncio.Queue[Hosting] = asyncio.Queue()
+    observer = _pool("main", lambda message: observed.put_nowait(message))
+    async with (
+        asking.client(tiny_model, contacts, folder / "identity") as client,
+        asking.client(tiny_model, contacts, folder / "newcomer") as newcomer,
+    ):
+        swarm = Swarm(middle, tail, client, newcomer, observer, observed, tiny_model, whole_model_tokens)
         await swarm.assert_right()
         yield swarm
+    await observer.close()
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def unharmed(swarm: Swarm, tmp_path: Path) -> AsyncIterator[None]:
+async def unharmed(swarm: Swarm) -> AsyncIterator[None]:
     """Both hosts answer rightly after the case, to the open session and to a new one, and hold no more than before."""
     hosts = (swarm.middle, swarm.tail)
     before = [await swarm.offer(host) for host in hosts]
     memory = [host.resident_bytes for host in hosts]
     yield
     await swarm.assert_right()
-    async with asking.client(
-        swarm.model, [host.contact for host in hosts], tmp_path / "another-identity"
-    ) as another:
-        ids = list(range(40, 60))
-        assert await asking.tokens(another.session, ids, 3) == swarm.reference(swarm.model, ids, 3)
+    await swarm.assert_right_anew()
     for host, was in zip(hosts, before, strict=True):
         await swarm.until(host, lambda now, was=was: now.sessions == was.sessions)  # type: ignore[misc]
         await swarm.until(host, lambda now, was=was: now.free_kv_bytes == was.free_kv_bytes)  # type: ignore[misc]
@@ -147,7 +159,7 @@ async def test_what_is_not_a_handshake_is_hung_up_on(swarm: Swarm) -> None:
         await peer.send_bytes(garbage)
         peer.sock.shutdown(1)
         # The host answers a first message that could be one; then, like everything else, it ends without a word.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             loop = asyncio.get_running_loop()
             try:
                 while await loop.sock_recv(peer.sock, 1 << 16):
@@ -226,7 +238,11 @@ async def test_a_changed_or_repeated_record_ends_the_link(swarm: Swarm) -> None:
         ("a header over 4 KB", b"\x00" + struct.pack(">IH", 6 + 4097, 4097), Code.BAD_FRAME),
         ("no header", b"\x00" + struct.pack(">IH", 6, 0), Code.BAD_FRAME),
         ("a size inside its own header", b"\x00" + struct.pack(">IH", 8, 100), Code.BAD_FRAME),
-        ("padding that is not zero", b"\x00" + struct.pack(">IH", 128, 1) + b"\xa0" + b"\x01" * 121, Code.BAD_FRAME),
+        (
+            "padding that is not zero",
+            b"\x00" + struct.pack(">IH", 128, 1) + b"\xa0" + b"\x01" * 121,
+            Code.BAD_FRAME,
+        ),
     ],
 )
 async def test_what_cannot_be_framed_ends_the_link(
@@ -341,7 +357,7 @@ Change = Callable[[Open, Swarm], Open]
         ),
         (
             "a next hop where nothing listens",
-            lambda it, swarm: _next(it, swarm.tail.peer_id, Address("127.0.0.77", 9)),
+            lambda it, _: _next(it, PeerId(b"p" * 32), Address("127.0.0.77", 9)),
             Code.NEXT_UNREACHABLE,
         ),
         (
@@ -354,7 +370,11 @@ Change = Callable[[Open, Swarm], Open]
             lambda it, swarm: _next(it, PeerId(b"p" * 32), swarm.middle.address),
             Code.NEXT_UNREACHABLE,
         ),
-        ("the client as next hop", lambda it, _: _next(it, it.upstream, Address("127.0.0.1", 9)), Code.NOT_ALLOWED),
+        (
+            "the client as next hop",
+            lambda it, _: _next(it, it.upstream, Address("127.0.0.1", 9)),
+            Code.NOT_ALLOWED,
+        ),
     ],
 )
 async def test_a_session_that_cannot_be_is_refused_by_its_code(
@@ -402,7 +422,7 @@ async def test_more_memory_than_there_is_is_refused(
 ) -> None:
     opened = [_open(attacker, model_id, positions=512) for _ in range(limits.MAX_SESSIONS_PER_PEER)]
     await attacker.send(*opened)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         refused = await attacker.receive(Refused)
     assert refused.code == Code.NO_MEMORY
     assert refused.retry_after_ms
@@ -508,12 +528,16 @@ async def test_a_repeated_step_is_computed_once(attacker: Attacker, model_id: Mo
     assert (await attacker.receive(Output)).step == 2
 
 
-async def test_a_cut_that_overtakes_its_steps_says_what_is_held(attacker: Attacker, model_id: ModelId) -> None:
+async def test_a_cut_that_overtakes_its_steps_says_what_is_held(
+    attacker: Attacker, model_id: ModelId
+) -> None:
     opened = _open(attacker, model_id)
     await attacker.send(opened)
     await attacker.receive(Ready)
     await attacker.send(_forward(opened.session, count=64), _cut(opened.session, position=64, next_step=1))
-    assert (await attacker.receive(Truncated)).position in (0, 64), "the step was dropped or was already computed"
+    assert (await attacker.receive(Truncated)).position in (0, 64), (
+        "the step was dropped or was already computed"
+    )
 
 
 # Other people's sessions.
@@ -559,7 +583,9 @@ async def test_a_peer_that_vanishes_leaves_nothing_behind(swarm: Swarm, model_id
     free = (await swarm.offer(swarm.middle)).free_kv_bytes
     peer = await Attacker.linked(swarm.middle.address)
     opened = [
-        _next(_open(peer, model_id), swarm.tail.peer_id, swarm.tail.address, SessionId(secrets.token_bytes(16)))
+        _next(
+            _open(peer, model_id), swarm.tail.peer_id, swarm.tail.address, SessionId(secrets.token_bytes(16))
+        )
         for _ in range(10)
     ]
     await peer.send(*opened)
@@ -622,12 +648,12 @@ def _sessions_of(swarm: Swarm) -> tuple[SessionId, ...]:
     return tuple(chain._sessions)
 
 
-def _pool(network: str) -> LinkPool:
+def _pool(network: str, take: Callable[[Hosting], None] = lambda _: None) -> LinkPool:
     return LinkPool(
         Identity.from_seed(secrets.token_bytes(32)),
         network,
         "a stranger",
-        on_message=lambda link, message: None,
+        on_message=lambda link, message: take(message) if isinstance(message, Hosting) else None,
         on_closed=lambda link, code, detail: None,
     )
 

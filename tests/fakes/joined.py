@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from crypto.identity import Identity, PeerId
+from wire import codec
 from wire.connection import Connection, ConnectionConfig
 from wire.connection_table import State
 from wire.events import Closed, ConnectionEvent, MessageReceived
+from wire.frames import message_head
 from wire.messages.base import Message
 from wire.messages.forward import Forward, Phase
 from wire.messages.session import Close
@@ -18,6 +20,9 @@ from wire.types import SessionId
 SESSION = SessionId(b"s" * 16)
 OTHER_SESSION = SessionId(b"o" * 16)
 E = TypeVar("E", bound=ConnectionEvent)
+SPEAKERS = ("initiator", "responder")
+"""Names for parametrised tests; see `Joined.ends`."""
+MIB = 1024 * 1024
 
 
 def config(
@@ -111,6 +116,11 @@ class Joined:
             pair.take(side)
         return pair
 
+    def ends(self, speaker: str) -> tuple[Connection, Connection]:
+        """The speaking side and the listening side, by the name of the speaker."""
+        here = self.initiator if speaker == SPEAKERS[0] else self.responder
+        return here, self.other(here)
+
     def other(self, side: Connection) -> Connection:
         """The side at the other end."""
         return self.responder if side is self.initiator else self.initiator
@@ -167,3 +177,14 @@ class Joined:
 def closed(events: Iterable[ConnectionEvent]) -> Closed:
     """The one `Closed` event."""
     return only(events, Closed)
+
+
+def slip(side: Connection, message: Message) -> None:
+    """Make a side send what it never would by itself."""
+    header, body = codec.encode(message)
+    side._outbox.put(message_head(header, len(body)), body)
+
+
+def slip_raw(side: Connection, header: bytes, body: bytes = b"") -> None:
+    """Make a side send a header that is no message of this protocol."""
+    side._outbox.put(message_head(header, len(body)), body)

@@ -20,7 +20,7 @@ from wire.codes import Code
 from wire.messages.base import Message
 from wire.messages.forward import Credit, Forward, Output, Phase, Tokens
 from wire.messages.session import Abort, Delivery, Open, Truncate
-from wire.session import CutRequested, Ended, HostedSession, StepArrived, To
+from wire.session import CutRequested, Ended, HostedSession, StepArrived
 from wire.session_table import ClientState, HostState
 from wire.tensors import DType
 from wire.types import Address, LayerRange, ModelId, Sampling, SessionId

@@ -179,7 +179,7 @@ class FakeSwarm:
         hops = tuple(
             Hop(
                 peer=host.peer_id,
-                address=Address("127.0.0.1", 7000 + index),
+                address=Address("192.0.2.1", 7000 + index),
                 layers=LayerRange(index, index + 1),
                 dtype=DType.FLOAT32,
                 tail=index + 1 == len(self.hosts),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chat.session import PREFILL_CHUNK
+from chat.prefill import PIPELINED_TOKENS
 from wire.types import LayerRange, Sampling
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def tokens(model: Slice, ids: Sequence[int], count: int, sampling: Sampling) -> 
     drawn: list[int] = []
     fresh = list(ids)
     while True:
-        for at in range(0, len(fresh), PREFILL_CHUNK):
-            part = tensors.from_ids(fresh[at : at + PREFILL_CHUNK])
+        for at in range(0, len(fresh), PIPELINED_TOKENS):
+            part = tensors.from_ids(fresh[at : at + PIPELINED_TOKENS])
             logits = model.forward(part, cache=cache, position=cache.length, want=Want.LOGITS)
         drawn.append(sampler.draw(tensors.to_numpy(logits), sampling, cache.length))
         if len(drawn) == count:

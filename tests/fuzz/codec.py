@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from tests.fakes.joined import bodyless, step
+from scripts.make_message_vectors import MESSAGES
 from wire import codec
 from wire.errors import BadMessage
-from wire.messages.link import Ack, Goodbye, Hello
 
-SEEDS = tuple(
-    codec.encode(message)[0] + b"\x00" + bytes(8)
-    for message in (
-        step(8),
-        bodyless(),
-        Ack(count=3),
-        Goodbye(code=1, detail="bye"),
-        Hello(version=1, identity=bytes(32), signature=bytes(64), agent="a", features=(1, 2)),
-    )
-)
+SEEDS = tuple(codec.encode(message)[0] + b"\x00" + bytes(8) for _, message in MESSAGES)
+"""Every message there is."""
 
 
 def fuzz(data: bytes) -> None:

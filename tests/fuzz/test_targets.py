@@ -8,9 +8,17 @@ from types import ModuleType
 
 import pytest
 
-from tests.fuzz import cbor, codec, connection, frames, handshake
+from tests.fuzz import cbor, codec, connection, frames, handshake, manifest, texts
 
-TARGETS = [(cbor, 4000), (codec, 2000), (frames, 400), (handshake, 150), (connection, 250)]
+TARGETS = [
+    (cbor, 4000),
+    (codec, 3000),
+    (frames, 400),
+    (handshake, 150),
+    (connection, 250),
+    (manifest, 1500),
+    (texts, 2500),
+]
 """Each module with `fuzz(data)` and `SEEDS`, and how often it runs here; a fuzzer may run it for ever."""
 INTERESTING = (0x00, 0x01, 0x7F, 0x80, 0xFF, 0x9F, 0xBF, 0x5B, 0xC2, 0xD8, 0xFB, 0x20)
 SLOWEST_S = 2.0

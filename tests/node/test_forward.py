@@ -145,7 +145,7 @@ class Table:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - the condition is on plain values
                 await asyncio.sleep(0)
 
     async def open_tail(self, link: FakeLink | None = None, number: int = 1, **changes: Any) -> Open:

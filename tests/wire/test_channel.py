@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import tracemalloc
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto.digest import Buffer
 from crypto.noise.cipher import CipherState
 from crypto.noise.handshake import TransportKeys
+from tests.fakes.joined import MIB, Joined, closed, slip_raw, step, steps
 from wire import limits
 from wire.channel import Channel
+from wire.codes import Code
+from wire.connection_table import State
 from wire.errors import BadFrame
+from wire.events import Closed
 from wire.frames import RecordCutter, message_head
 from wire.lanes import Outbox
 
@@ -136,3 +145,81 @@ def test_a_side_that_does_not_change_its_key_is_refused(monkeypatch: pytest.Monk
         there.open(memoryview(record))
     with pytest.raises(BadFrame):
         there.open(memoryview(sealed[3]))
+
+
+# The same with an enemy between two connections.
+
+
+def sealed(pair: Joined, size: int = 100_000) -> bytearray:
+    pair.initiator.send(step(size), now=pair.now)
+    return bytearray(b"".join(bytes(buffer) for buffer in pair.initiator.data_to_send()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(1, 255))
+def test_any_altered_byte_ends_the_link_and_never_yields_a_message(at: int, change: int) -> None:
+    pair = Joined.established()
+    data = sealed(pair, 70_000)
+    data[at % len(data)] ^= change
+    pair.responder.receive_data(data, now=pair.now)
+    events = pair.responder.events()
+    assert steps(events) == []
+    if pair.responder.state is State.ESTABLISHED:
+        # A longer length makes the receiver wait for bytes that never come; the peer will time out.
+        assert pair.responder._cutter.buffered_bytes > 0
+    else:
+        assert closed(events).code is Code.BAD_FRAME
+
+
+def test_a_repeated_record_ends_the_link() -> None:
+    pair = Joined.established()
+    data = sealed(pair, 64)
+    pair.responder.receive_data(bytes(data) * 2, now=pair.now)
+    message, ending = pair.responder.events()
+    assert steps([message]) == [0]
+    assert isinstance(ending, Closed)
+    assert ending.code is Code.BAD_FRAME
+
+
+def test_a_truncated_stream_yields_nothing_and_is_a_lost_connection() -> None:
+    pair = Joined.established()
+    data = sealed(pair)
+    pair.responder.receive_data(data[:-1], now=pair.now)
+    pair.responder.receive_eof(now=pair.now)
+    assert closed(pair.responder.events()).code is Code.CONNECTION_LOST
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.booleans(), st.booleans(), st.lists(st.binary(max_size=300), max_size=5))
+def test_any_bytes_in_any_state_end_in_an_event_and_never_in_an_exception(
+    initiator: bool, established: bool, chunks: list[bytes]
+) -> None:
+    pair = Joined.established() if established else Joined()
+    side = pair.initiator if initiator else pair.responder
+    for chunk in chunks:
+        side.receive_data(chunk, now=pair.now)
+    assert steps(side.events()) == []
+
+
+def test_a_stream_of_noise_holds_no_more_than_a_record() -> None:
+    pair = Joined.established()
+    chunk = b"\xff\xff" + bytes(1000)
+    tracemalloc.start()
+    for _ in range(2000):
+        pair.responder.receive_data(chunk, now=pair.now)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert pair.responder.state is State.CLOSED
+    assert peak < 1_000_000
+
+
+def test_an_announced_message_costs_only_what_was_sent() -> None:
+    pair = Joined.established()
+    slip_raw(pair.initiator, b"\xa0" * 10, bytes(7 * MIB))
+    first: list[Buffer] = pair.initiator.data_to_send(5000)
+    tracemalloc.start()
+    for buffer in first:
+        pair.responder.receive_data(buffer, now=pair.now)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000

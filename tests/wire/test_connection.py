@@ -1,23 +1,24 @@
-"""Two connections joined in memory: what arrives, what ends them, and what an enemy on the wire can do."""
+"""Two connections joined in memory: who meets, what arrives, what ends them, and what newer peers may say."""
 
 from __future__ import annotations
-
-import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.digest import Buffer
 from crypto.identity import Identity
 from tests.fakes.joined import (
+    MIB,
     OTHER_SESSION,
     SESSION,
+    SPEAKERS,
     Joined,
     bodyless,
     closed,
     config,
     only,
+    slip,
+    slip_raw,
     small,
     step,
     steps,
@@ -26,32 +27,12 @@ from wire import codec, limits
 from wire.cbor import dumps
 from wire.codes import Code
 from wire.connection import Connection
-from wire.connection_table import TABLE, Input, State
+from wire.connection_table import State
 from wire.errors import IllegalState, InvalidValue
 from wire.events import Closed, Established, MessageReceived
-from wire.frames import message_head
 from wire.messages.base import Message
 from wire.messages.forward import Forward
-from wire.messages.link import Ack, Goodbye, Hello, Ping, Pong, Unsupported
-
-BOTH = pytest.mark.parametrize("speaker", ["initiator", "responder"])
-BULK_BYTES = 1024 * 1024
-
-
-def ends(pair: Joined, speaker: str) -> tuple[Connection, Connection]:
-    """The speaking side and the listening side."""
-    return (pair.initiator, pair.responder) if speaker == "initiator" else (pair.responder, pair.initiator)
-
-
-def slip(side: Connection, message: Message) -> None:
-    """Make a side send what it never would by itself."""
-    header, body = codec.encode(message)
-    side._outbox.put(message_head(header, len(body)), body)
-
-
-def slip_raw(side: Connection, header: bytes, body: bytes = b"") -> None:
-    side._outbox.put(message_head(header, len(body)), body)
-
+from wire.messages.link import Ack, Goodbye, Ping, Unsupported
 
 # Establishing
 
@@ -78,10 +59,10 @@ def test_the_handshake_gives_the_first_round_trip() -> None:
     assert pair.initiator.round_trip_s == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("silent", ["initiator", "responder"])
+@pytest.mark.parametrize("silent", SPEAKERS)
 def test_a_handshake_that_does_not_end_in_time_is_given_up(silent: str) -> None:
     pair = Joined()
-    other = ends(pair, silent)[1]
+    other = pair.ends(silent)[1]
     pair.wait(limits.HANDSHAKE_TIMEOUT_S + 0.1, moving=False)
     assert closed(pair.take(other)).code is Code.TIMEOUT
 
@@ -130,12 +111,12 @@ def test_a_speaker_of_something_else_is_given_up(data: bytes) -> None:
 # Messages
 
 
-@BOTH
+@pytest.mark.parametrize("speaker", SPEAKERS)
 @pytest.mark.parametrize("size", [2, 64, 2048, 65_518, 70_000, 2 * 1024 * 1024])
 def test_a_message_arrives_whole(speaker: str, size: int) -> None:
     pair = Joined.established()
     sent = step(size, number=7)
-    [event] = pair.say(ends(pair, speaker)[0], sent)
+    [event] = pair.say(pair.ends(speaker)[0], sent)
     assert isinstance(event, MessageReceived)
     assert isinstance(event.message, Forward)
     assert event.message.step == 7
@@ -144,18 +125,18 @@ def test_a_message_arrives_whole(speaker: str, size: int) -> None:
     assert not event.message.body.readonly
 
 
-@BOTH
+@pytest.mark.parametrize("speaker", SPEAKERS)
 def test_messages_of_a_session_keep_their_order_whatever_their_size(speaker: str) -> None:
     pair = Joined.established()
-    messages = [step(size, number=number) for number, size in enumerate([BULK_BYTES, 64, 64, BULK_BYTES, 64])]
-    assert steps(pair.say(ends(pair, speaker)[0], *messages)) == [0, 1, 2, 3, 4]
+    messages = [step(size, number=number) for number, size in enumerate([MIB, 64, 64, MIB, 64])]
+    assert steps(pair.say(pair.ends(speaker)[0], *messages)) == [0, 1, 2, 3, 4]
 
 
-@BOTH
+@pytest.mark.parametrize("speaker", SPEAKERS)
 def test_a_decode_step_overtakes_another_sessions_prefill(speaker: str) -> None:
     pair = Joined.established()
-    side, other = ends(pair, speaker)
-    side.send(step(BULK_BYTES, number=1), now=pair.now)
+    side, other = pair.ends(speaker)
+    side.send(step(MIB, number=1), now=pair.now)
     pair.move(side, 70_000)
     side.send(small(2, OTHER_SESSION), now=pair.now)
     pair.move(side, 70_000)
@@ -251,113 +232,24 @@ def test_a_message_longer_than_a_peer_accepts_is_refused_and_harmless() -> None:
 def test_a_peer_that_does_not_read_fills_a_bounded_queue() -> None:
     pair = Joined.established()
     for number in range(200):
-        pair.initiator.send(step(BULK_BYTES, number=number), now=pair.now)
+        pair.initiator.send(step(MIB, number=number), now=pair.now)
         if pair.initiator.state is State.CLOSED:
             break
     assert pair.initiator.pending_bytes < limits.MAX_HEADER_BYTES
     ending = closed(pair.initiator.events())
     assert ending.code is Code.TIMEOUT
     assert "does not read" in ending.detail
-    assert number * BULK_BYTES <= limits.SEND_QUEUE_BYTES + 2 * BULK_BYTES
-
-
-# Every pair of state and input
-
-STATES: dict[State, str] = {
-    State.AWAIT_FIRST: "responder",
-    State.AWAIT_SECOND: "initiator",
-    State.AWAIT_THIRD: "responder",
-    State.ESTABLISHED: "initiator",
-    State.CLOSED: "initiator",
-}
-
-
-def in_state(state: State) -> tuple[Joined, Connection]:
-    """A pair with one side in a state, and that side."""
-    if state in (State.ESTABLISHED, State.CLOSED):
-        pair = Joined.established()
-        if state is State.CLOSED:
-            pair.initiator.close(Code.SHUTTING_DOWN, now=pair.now)
-            pair.initiator.events()
-        return pair, pair.initiator
-    pair = Joined()
-    if state is State.AWAIT_THIRD:
-        pair.move(pair.initiator)
-    return pair, ends(pair, STATES[state])[0]
-
-
-def apply(pair: Joined, side: Connection, what: Input) -> None:
-    """Make an input happen to a side."""
-    messages: dict[Input, Message] = {
-        Input.MESSAGE: small(),
-        Input.HELLO: Hello(version=1, identity=bytes(32), signature=bytes(64), agent="", features=()),
-        Input.PING: Ping(nonce=1),
-        Input.PONG: Pong(nonce=0),
-        Input.ACK: Ack(count=0),
-        Input.UNSUPPORTED: Unsupported(id=1),
-        Input.GOODBYE: Goodbye(code=1, detail=""),
-    }
-    if what in messages or what is Input.UNKNOWN:
-        if what is Input.PONG and side.state is State.ESTABLISHED:
-            pair.cut[side] = True
-            pair.wait(limits.PING_INTERVAL_S + 0.01)
-        if side.state in (State.ESTABLISHED, State.CLOSED):
-            if what is Input.UNKNOWN:
-                slip_raw(pair.other(side), dumps({"t": 999}))
-            else:
-                slip(pair.other(side), messages[what])
-            pair.move(pair.other(side))
-        else:
-            # Before there are keys a message can only be bytes that are not a handshake's.
-            side.receive_data(b"\x00\x40" + bytes(64), now=pair.now)
-    elif what is Input.VIOLATION:
-        side.receive_data(b"\x00\x00", now=pair.now)
-    elif what is Input.EOF:
-        side.receive_eof(now=pair.now)
-    elif what is Input.TIMEOUT:
-        pair.wait(60.0, moving=False)
-    elif what is Input.CLOSE:
-        side.close(Code.SHUTTING_DOWN, now=pair.now)
-    elif what is Input.SEND:
-        side.send(small(), now=pair.now)
-    else:
-        pair.exchange()
-
-
-@pytest.mark.parametrize("what", [what for what in Input if what is not Input.HANDSHAKE])
-@pytest.mark.parametrize("state", State)
-def test_every_input_in_every_state_leads_where_the_table_says_or_ends_it(state: State, what: Input) -> None:
-    pair, side = in_state(state)
-    target = TABLE.get((state, what))
-    if what is Input.SEND and target is None:
-        with pytest.raises(IllegalState):
-            apply(pair, side, what)
-        assert side.state is state
-        return
-    apply(pair, side, what)
-    assert side.state is (target or State.CLOSED)
-    endings = [event for event in pair.take(side) if isinstance(event, Closed)]
-    assert len(endings) == (side.state is State.CLOSED and state is not State.CLOSED)
-
-
-@pytest.mark.parametrize("state", [State.AWAIT_FIRST, State.AWAIT_SECOND, State.AWAIT_THIRD])
-def test_a_handshake_message_leads_on(state: State) -> None:
-    pair, side = in_state(state)
-    if state is State.AWAIT_FIRST:
-        pair.move(pair.initiator)
-        assert side.state is TABLE[state, Input.HANDSHAKE]
-    pair.exchange()
-    assert side.state is State.ESTABLISHED
+    assert number * MIB <= limits.SEND_QUEUE_BYTES + 2 * MIB
 
 
 # Ending
 
 
-@BOTH
+@pytest.mark.parametrize("speaker", SPEAKERS)
 def test_a_goodbye_reaches_the_peer_after_what_is_urgent(speaker: str) -> None:
     pair = Joined.established()
-    side, other = ends(pair, speaker)
-    side.send(step(BULK_BYTES, number=1, session=OTHER_SESSION), now=pair.now)
+    side, other = pair.ends(speaker)
+    side.send(step(MIB, number=1, session=OTHER_SESSION), now=pair.now)
     side.send(small(2), now=pair.now)
     side.close(Code.DRAINING, "back\nsoon " + "x" * 300, now=pair.now)
     pair.exchange()
@@ -454,175 +346,3 @@ def test_a_malformed_message_ends_the_link_and_both_sides_know_why(header: bytes
     assert closed(pair.take(pair.responder)).code is Code.BAD_MESSAGE
     ending = closed(pair.take(pair.initiator))
     assert (ending.code, ending.by_peer) == (Code.BAD_MESSAGE, True)
-
-
-# Time
-
-
-def test_acknowledgements_travel_with_messages_or_after_a_delay() -> None:
-    pair = Joined.established()
-    pair.say(pair.initiator, small())
-    assert pair.responder.pending_bytes == 0
-    pair.wait(limits.ACK_DELAY_S + 0.01, moving=False)
-    assert pair.responder.pending_bytes > 0
-    pair.exchange()
-    pair.wait(limits.ACK_TIMEOUT_S * 2)
-    assert pair.initiator.state is State.ESTABLISHED
-
-
-def test_a_decode_rhythm_costs_no_packet_of_its_own_for_acks() -> None:
-    pair = Joined.established()
-    packets = 0
-    for number in range(100):
-        for side in pair.sides:
-            side.send(small(number), now=pair.now)
-            packets += pair.move(side) > 0
-        pair.wait(0.03, moving=False)
-        assert pair.initiator.pending_bytes == pair.responder.pending_bytes == 0
-    assert packets == 200
-
-
-def test_an_idle_pair_stays_alive_by_pings() -> None:
-    pair = Joined.established()
-    pair.wait(300.0)
-    assert all(side.state is State.ESTABLISHED for side in pair.sides)
-    assert pair.take(pair.initiator) == pair.take(pair.responder) == []
-
-
-@BOTH
-def test_a_peer_that_falls_silent_is_found_out_in_seconds(speaker: str) -> None:
-    pair = Joined.established()
-    dead, other = ends(pair, speaker)
-    pair.cut[dead] = True
-    pair.wait(limits.PING_INTERVAL_S + limits.ACK_TIMEOUT_S + 0.1)
-    assert closed(pair.take(other)).code is Code.TIMEOUT
-
-
-def test_a_peer_that_sends_but_no_longer_receives_is_found_out() -> None:
-    pair = Joined.established()
-    pair.cut[pair.initiator] = True
-    pair.initiator.send(small(), now=pair.now)
-    for number in range(80):
-        if pair.responder.state is State.ESTABLISHED:
-            pair.responder.send(small(number), now=pair.now)
-        pair.wait(0.1)
-    ending = closed(pair.take(pair.initiator))
-    assert ending.code is Code.TIMEOUT
-    assert "unacknowledged" in ending.detail
-
-
-def test_a_stream_that_takes_no_bytes_is_found_out() -> None:
-    pair = Joined.established()
-    pair.initiator.send(step(BULK_BYTES), now=pair.now)
-    for number in range(70):
-        pair.responder.send(small(number), now=pair.now)
-        pair.move(pair.responder)
-        pair.wait(0.1, moving=False)
-        if pair.initiator.state is State.CLOSED:
-            break
-    assert "read nothing" in closed(pair.take(pair.initiator)).detail
-
-
-def test_a_slow_link_that_moves_is_left_alone() -> None:
-    pair = Joined.established()
-    pair.initiator.send(step(4 * BULK_BYTES), now=pair.now)
-    received: list[int] = []
-    for _ in range(40):
-        pair.move(pair.initiator, 128 * 1024)
-        pair.move(pair.responder)
-        pair.wait(3.0, moving=False)
-        pair.move(pair.responder)
-        assert pair.initiator.state is pair.responder.state is State.ESTABLISHED
-        received += steps(pair.take(pair.responder))
-    assert received == [0]
-
-
-def test_a_peer_that_dribbles_a_long_message_is_given_up() -> None:
-    pair = Joined.established()
-    slip_raw(pair.initiator, b"\xa0" * 10, bytes(BULK_BYTES))
-    pair.move(pair.initiator, 1)
-    for _ in range(int(limits.STALL_TIMEOUT_S) + 1):
-        pair.move(pair.initiator, 1)
-        pair.wait(1.0, moving=False)
-        pair.move(pair.responder)
-    ending = closed(pair.take(pair.responder))
-    assert ending.code is Code.TIMEOUT
-    assert "unfinished" in ending.detail
-
-
-# An enemy on the wire
-
-
-def sealed(pair: Joined, size: int = 100_000) -> bytearray:
-    pair.initiator.send(step(size), now=pair.now)
-    return bytearray(b"".join(bytes(buffer) for buffer in pair.initiator.data_to_send()))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 1 << 30), st.integers(1, 255))
-def test_any_altered_byte_ends_the_link_and_never_yields_a_message(at: int, change: int) -> None:
-    pair = Joined.established()
-    data = sealed(pair, 70_000)
-    data[at % len(data)] ^= change
-    pair.responder.receive_data(data, now=pair.now)
-    events = pair.responder.events()
-    assert steps(events) == []
-    if pair.responder.state is State.ESTABLISHED:
-        # A longer length makes the receiver wait for bytes that never come; the peer will time out.
-        assert pair.responder._cutter.buffered_bytes > 0
-    else:
-        assert closed(events).code is Code.BAD_FRAME
-
-
-def test_a_repeated_record_ends_the_link() -> None:
-    pair = Joined.established()
-    data = sealed(pair, 64)
-    pair.responder.receive_data(bytes(data) * 2, now=pair.now)
-    message, ending = pair.responder.events()
-    assert steps([message]) == [0]
-    assert isinstance(ending, Closed)
-    assert ending.code is Code.BAD_FRAME
-
-
-def test_a_truncated_stream_yields_nothing_and_is_a_lost_connection() -> None:
-    pair = Joined.established()
-    data = sealed(pair)
-    pair.responder.receive_data(data[:-1], now=pair.now)
-    pair.responder.receive_eof(now=pair.now)
-    assert closed(pair.responder.events()).code is Code.CONNECTION_LOST
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.booleans(), st.booleans(), st.lists(st.binary(max_size=300), max_size=5))
-def test_any_bytes_in_any_state_end_in_an_event_and_never_in_an_exception(
-    initiator: bool, established: bool, chunks: list[bytes]
-) -> None:
-    pair = Joined.established() if established else Joined()
-    side = pair.initiator if initiator else pair.responder
-    for chunk in chunks:
-        side.receive_data(chunk, now=pair.now)
-    assert steps(side.events()) == []
-
-
-def test_a_stream_of_noise_holds_no_more_than_a_record() -> None:
-    pair = Joined.established()
-    chunk = b"\xff\xff" + bytes(1000)
-    tracemalloc.start()
-    for _ in range(2000):
-        pair.responder.receive_data(chunk, now=pair.now)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert pair.responder.state is State.CLOSED
-    assert peak < 1_000_000
-
-
-def test_an_announced_message_costs_only_what_was_sent() -> None:
-    pair = Joined.established()
-    slip_raw(pair.initiator, b"\xa0" * 10, bytes(7 * BULK_BYTES))
-    first: list[Buffer] = pair.initiator.data_to_send(5000)
-    tracemalloc.start()
-    for buffer in first:
-        pair.responder.receive_data(buffer, now=pair.now)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 100_000

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wire import limits
+from wire import codec, limits
+from wire.cbor import dumps
 from wire.codes import Code
 from wire.errors import BadFrame, InvalidValue
 from wire.frames import Assembler, RecordCutter, message_head
+from wire.messages.link import Ack, Ping
 
 MESSAGES = st.lists(st.tuples(st.binary(min_size=1, max_size=200), st.binary(max_size=300)), max_size=6)
 
@@ -192,3 +195,10 @@ def test_what_is_expected_may_change_between_two_records_of_one_read() -> None:
         found.append(bytes(record))
         cutter.expect(2, 2)
     assert found == [b"a", b"bc"]
+
+
+def test_the_specifications_examples_are_what_the_code_writes() -> None:
+    text = (Path(__file__).parents[2] / "specs" / "wire.md").read_text(encoding="utf-8").replace(" ", "")
+    ack, ping = (codec.encode(message)[0] for message in (Ack(count=3), Ping(nonce=7)))
+    assert (b"\x00" + message_head(ack, 0) + message_head(ping, 0)).hex() in text
+    assert (message_head(dumps({"t": 99}), 4) + b"\x01\x02\x03\x04").hex() in text

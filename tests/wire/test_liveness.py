@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes.joined import MIB, SPEAKERS, Joined, closed, slip_raw, small, step, steps
 from wire import limits
 from wire.codes import Code
+from wire.connection_table import State
 from wire.errors import BadFrame, BadMessage
 from wire.frames import Assembler, message_head
 from wire.liveness import Allowance, Growth, Liveness
@@ -121,7 +123,7 @@ def test_an_allowance_comes_back_with_time_and_never_exceeds_its_burst() -> None
     with pytest.raises(BadMessage) as raised:
         allowance.spend(1000.0)
     assert raised.value.code is Code.FLOODING
-    allowance.spend(1000.0 + 1 / limits.CHATTER_PER_S)
+    allowance.spend(1000.0 + 1 / limits.CHATTER_RATE_HZ)
 
 
 def feed(growth: Growth, lane: Assembler, data: bytes, now: float) -> None:
@@ -155,3 +157,97 @@ def test_a_finished_message_starts_the_next_one_anew() -> None:
     assert growth.since == 109.0
     feed(growth, lane, bytes(10), 110.0)
     growth.check(1e9)
+
+
+# The same in two connections that are joined.
+
+
+def test_acknowledgements_travel_with_messages_or_after_a_delay() -> None:
+    pair = Joined.established()
+    pair.say(pair.initiator, small())
+    assert pair.responder.pending_bytes == 0
+    pair.wait(limits.ACK_DELAY_S + 0.01, moving=False)
+    assert pair.responder.pending_bytes > 0
+    pair.exchange()
+    pair.wait(limits.ACK_TIMEOUT_S * 2)
+    assert pair.initiator.state is State.ESTABLISHED
+
+
+def test_a_decode_rhythm_costs_no_packet_of_its_own_for_acks() -> None:
+    pair = Joined.established()
+    packets = 0
+    for number in range(100):
+        for side in pair.sides:
+            side.send(small(number), now=pair.now)
+            packets += pair.move(side) > 0
+        pair.wait(0.03, moving=False)
+        assert pair.initiator.pending_bytes == pair.responder.pending_bytes == 0
+    assert packets == 200
+
+
+def test_an_idle_pair_stays_alive_by_pings() -> None:
+    pair = Joined.established()
+    pair.wait(300.0)
+    assert all(side.state is State.ESTABLISHED for side in pair.sides)
+    assert pair.take(pair.initiator) == pair.take(pair.responder) == []
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS)
+def test_a_peer_that_falls_silent_is_found_out_in_seconds(speaker: str) -> None:
+    pair = Joined.established()
+    dead, other = pair.ends(speaker)
+    pair.cut[dead] = True
+    pair.wait(limits.PING_INTERVAL_S + limits.ACK_TIMEOUT_S + 0.1)
+    assert closed(pair.take(other)).code is Code.TIMEOUT
+
+
+def test_a_peer_that_sends_but_no_longer_receives_is_found_out() -> None:
+    pair = Joined.established()
+    pair.cut[pair.initiator] = True
+    pair.initiator.send(small(), now=pair.now)
+    for number in range(80):
+        if pair.responder.state is State.ESTABLISHED:
+            pair.responder.send(small(number), now=pair.now)
+        pair.wait(0.1)
+    ending = closed(pair.take(pair.initiator))
+    assert ending.code is Code.TIMEOUT
+    assert "unacknowledged" in ending.detail
+
+
+def test_a_stream_that_takes_no_bytes_is_found_out() -> None:
+    pair = Joined.established()
+    pair.initiator.send(step(MIB), now=pair.now)
+    for number in range(70):
+        pair.responder.send(small(number), now=pair.now)
+        pair.move(pair.responder)
+        pair.wait(0.1, moving=False)
+        if pair.initiator.state is State.CLOSED:
+            break
+    assert "read nothing" in closed(pair.take(pair.initiator)).detail
+
+
+def test_a_slow_link_that_moves_is_left_alone() -> None:
+    pair = Joined.established()
+    pair.initiator.send(step(4 * MIB), now=pair.now)
+    received: list[int] = []
+    for _ in range(40):
+        pair.move(pair.initiator, 128 * 1024)
+        pair.move(pair.responder)
+        pair.wait(3.0, moving=False)
+        pair.move(pair.responder)
+        assert pair.initiator.state is pair.responder.state is State.ESTABLISHED
+        received += steps(pair.take(pair.responder))
+    assert received == [0]
+
+
+def test_a_peer_that_dribbles_a_long_message_is_given_up() -> None:
+    pair = Joined.established()
+    slip_raw(pair.initiator, b"\xa0" * 10, bytes(MIB))
+    pair.move(pair.initiator, 1)
+    for _ in range(int(limits.STALL_TIMEOUT_S) + 1):
+        pair.move(pair.initiator, 1)
+        pair.wait(1.0, moving=False)
+        pair.move(pair.responder)
+    ending = closed(pair.take(pair.responder))
+    assert ending.code is Code.TIMEOUT
+    assert "unfinished" in ending.detail

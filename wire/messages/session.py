@@ -8,6 +8,7 @@ from typing import Annotated
 
 from crypto.identity import PeerId
 from wire import limits
+from wire.errors import BadMessage
 from wire.fields import (
     ADDRESS,
     DTYPE,
@@ -134,3 +135,20 @@ class Abort(Message):
     session: Annotated[SessionId, SESSION_ID]
     code: Annotated[int, UInt(65_535)]
     detail: Annotated[str, DETAIL]
+
+
+def check_open(opened: Open) -> None:
+    """Check that a request to open a session does not contradict itself. Raises `BadMessage`."""
+    following = (opened.next_peer, opened.next_address, opened.next_session)
+    if opened.delivery is Delivery.NEXT and None in following:
+        raise BadMessage("open: delivery next needs next_peer, next_address and next_session")
+    if opened.delivery is not Delivery.NEXT and following != (None, None, None):
+        raise BadMessage("open: only delivery next has a next hop")
+    if opened.next_session == opened.session:
+        raise BadMessage("open: each hop has a session id of its own")
+    if (opened.delivery is Delivery.TOKENS) != (opened.sampling is not None):
+        raise BadMessage("open: sampling goes with delivery tokens, and only with it")
+    if opened.logprobs and opened.delivery is not Delivery.TOKENS:
+        raise BadMessage("open: logprobs go with delivery tokens")
+    if opened.positions < 1:
+        raise BadMessage("open: a session needs at least one position")

@@ -53,7 +53,10 @@ class Talk:
         return self.app.query_one(Prompt)
 
     async def type(self, text: str) -> None:
-        await self.pilot.press(*text)
+        """Type faster than the screen can follow."""
+        if text:
+            self.app.post_message(events.Paste(text))
+            await until(lambda: text in self.prompt.text)
 
     async def ask(self, text: str) -> None:
         """Ask, and wait until the answer has begun."""
@@ -261,13 +264,13 @@ async def test_the_route_is_shown_and_hidden() -> None:
         panel = talk.app.query_one(RoutePanel)
         assert not panel.display
         await talk.pilot.press("ctrl+r")
-        assert panel.display
+        await until(lambda: panel.display)
         await talk.ask("first")
         await talk.ready()
         shown = str(panel.query_one(Static).render())
         assert all(peer.short in shown for peer in PEERS)
         await talk.pilot.press("ctrl+r")
-        assert not panel.display
+        await until(lambda: not panel.display)
 
 
 @pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
@@ -279,7 +282,7 @@ async def test_leaving_stops_the_answer_and_closes_the_driver(key: str) -> None:
         await until(lambda: talk.answers == ["one"])
         await talk.pilot.press(key)
         await until(lambda: driver.closed)
-        assert driver.cancelled == ["first"]
+    assert driver.cancelled == ["first"]
 
 
 async def test_leaving_while_connecting_does_not_wait_for_hosts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
@@ -47,6 +47,7 @@ Steps = st.lists(st.tuples(st.sampled_from(["write", "truncate"]), st.integers(0
 def test_a_layer_shows_exactly_the_rows_a_list_would_and_stays_within_its_capacity(
     window: int | None,
 ) -> None:
+    @settings(deadline=None)
     @given(Steps)
     def check(steps: list[tuple[str, int]]) -> None:
         layer, rows, longest, fresh = LayerCache(window), list[float](), 0, 0.0

@@ -27,7 +27,7 @@ from node.slices.errors import (
 from node.slices.families import FAMILIES, causal_class
 from node.slices.load import load_slice
 from node.slices.slice import Slice
-from node.slices.spec import SliceSpec
+from node.slices.spec import SliceSpec, Want
 from node.slices.weights import layer_of
 from scripts.make_model import SHAPES, write_tiny
 from tests.node.slices.conftest import TinyModels
@@ -87,8 +87,6 @@ def test_weights_are_memory_of_their_own_and_the_files_may_go(copy: Path) -> Non
     piece = load(copy, 1, 2)
     shutil.rmtree(copy)
     cache = piece.new_cache(LayerRange(1, 2))
-    from node.slices.spec import Want
-
     out = piece.forward(torch.ones(1, 2, 64), cache=cache, position=0, want=Want.HIDDEN)
     assert torch.isfinite(out).all()
 
@@ -115,7 +113,7 @@ def test_a_folder_with_pickles_only_is_refused_before_anything_opens_them(copy: 
 
 
 def test_a_missing_tensor_is_named_and_not_made_up(copy: Path) -> None:
-    rewrite(copy, NORM, lambda tensors: tensors.pop(NORM) and None)
+    rewrite(copy, NORM, lambda tensors: tensors.__delitem__(NORM))
     index = copy / "model.safetensors.index.json"
     fields = json.loads(index.read_text())
     del fields["weight_map"][NORM]
@@ -144,7 +142,7 @@ def test_an_expert_that_is_missing_is_an_error(tiny: TinyModels, tmp_path: Path)
     index = folder / "model.safetensors.index.json"
     fields = json.loads(index.read_text())
     name = next(name for name in fields["weight_map"] if "layers.1." in name and "experts.2." in name)
-    rewrite(folder, name, lambda tensors: tensors.pop(name) and None)
+    rewrite(folder, name, lambda tensors: tensors.__delitem__(name))
     del fields["weight_map"][name]
     index.write_text(json.dumps(fields))
     with pytest.raises(BadCheckpoint):
@@ -258,11 +256,14 @@ def half_billion(folder: Path, filled: LayerRange) -> Path:
     return folder
 
 
+@pytest.mark.timeout(
+    300
+)  # a fresh process imports torch and transformers, which a busy machine takes a minute for
 def test_six_layers_of_a_half_billion_model_take_the_memory_and_reads_of_six_layers(tmp_path: Path) -> None:
     folder = half_billion(tmp_path, LayerRange(6, 12))
     assert (folder / "model.safetensors").stat().st_size > 900 * MIB
     run = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(folder)], capture_output=True, text=True, timeout=110, check=True
+        [sys.executable, "-c", MEASURE, str(folder)], capture_output=True, text=True, timeout=280, check=True
     )
     weights, read, peak = (int(word) for word in run.stdout.split())
     assert 150 * MIB < weights < 180 * MIB

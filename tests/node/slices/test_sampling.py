@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.slices import portable
@@ -34,7 +34,7 @@ def scalar_draw(logits: Logits, sampling: Sampling, position: int) -> int:
     kept = sorted(z, key=lambda i: (-z[i], i))
     if sampling.top_k:
         kept = kept[: sampling.top_k]
-    weight = {i: float(portable.exp(np.array([z[i]]))[0]) for i in kept}
+    weight = dict(enumerate(portable.exp(np.array(list(z.values()))).tolist()))
     if sampling.top_p < 1:
         total = 0.0
         for i in sorted(kept):
@@ -48,10 +48,8 @@ def scalar_draw(logits: Logits, sampling: Sampling, position: int) -> int:
     if sampling.min_p:
         kept = [i for i in kept if weight[i] >= sampling.min_p]
 
-    def score(i: int) -> float:
-        return z[i] + float(portable.gumbel(portable.words(sampling.seed, position, np.array([i])))[0])
-
-    return max(sorted(kept), key=score)
+    noise = portable.gumbel(portable.words(sampling.seed, position, np.arange(len(logits)))).tolist()
+    return max(sorted(kept), key=lambda i: z[i] + noise[i])
 
 
 def test_the_vectors_are_what_the_code_makes() -> None:
@@ -76,7 +74,8 @@ Parameters = st.builds(
 )
 
 
-@given(st.integers(1, 2_000), st.sampled_from([0.0, 0.1, 3.0, 30.0]), Parameters, st.integers(0, 10_000))
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 1_200), st.sampled_from([0.0, 0.1, 3.0, 30.0]), Parameters, st.integers(0, 10_000))
 def test_leaving_out_what_cannot_win_never_changes_a_draw(
     vocabulary: int, spread: float, sampling: Sampling, position: int
 ) -> None:
@@ -95,9 +94,9 @@ def test_temperature_zero_takes_the_highest_and_the_lowest_id_among_equals() -> 
 def test_draws_follow_the_softmax_chi_square(temperature: float) -> None:
     logits = array(0.0, 1.0, 2.0, -1.0, 0.5, 1.5, -0.5, 2.5)
     weights = np.exp(logits / temperature)
-    expected = weights / weights.sum() * 8_000
+    expected = weights / weights.sum() * 2_000
     for seed in (1, 2):
-        drawn = [draw(logits, Sampling(temperature=temperature, seed=seed), n) for n in range(8_000)]
+        drawn = [draw(logits, Sampling(temperature=temperature, seed=seed), n) for n in range(2_000)]
         counts = np.bincount(drawn, minlength=8)
         chi_square = float(((counts - expected) ** 2 / expected).sum())
         assert chi_square < 24.3  # 7 degrees of freedom, p = 0.001
@@ -106,9 +105,9 @@ def test_draws_follow_the_softmax_chi_square(temperature: float) -> None:
 def test_draws_over_seeds_are_as_good_as_draws_over_positions() -> None:
     logits = array(*[0.0] * 10)
     counts = np.bincount(
-        [draw(logits, Sampling(temperature=1.0, seed=s), 5) for s in range(5_000)], minlength=10
+        [draw(logits, Sampling(temperature=1.0, seed=s), 5) for s in range(2_000)], minlength=10
     )
-    assert float(((counts - 500) ** 2 / 500).sum()) < 27.9  # 9 degrees of freedom, p = 0.001
+    assert float(((counts - 200) ** 2 / 200).sum()) < 27.9  # 9 degrees of freedom, p = 0.001
 
 
 def test_a_draw_is_a_pure_function_and_leaves_its_logits_alone() -> None:
