@@ -138,23 +138,20 @@ def _groups(candidates: Sequence[Candidate], need: Need) -> list[list[Candidate]
     return [[each for each in candidates if each.offer.dtype is dtype] for dtype in DType]
 
 
-def _cheapest(candidates: Sequence[Candidate], need: Need, *, repeat: bool = False) -> list[Hop] | None:
+def _cheapest(candidates: Sequence[Candidate], need: Need) -> list[Hop] | None:
     """Return the cheapest hops over `candidates`, or None."""
-    owners = {peer: index for index, peer in enumerate(dict.fromkeys(each.peer for each in candidates))}
-    spans = [_span(each, owners[each.peer], need) for each in candidates]
-    legs = cheapest(spans, need.layers, head=not need.private_ends, repeat=repeat)
+    spans = [_span(each, need) for each in candidates]
+    legs = cheapest(spans, need.layers, head=not need.private_ends)
     return None if legs is None else [_hop(candidates[leg.span], spans[leg.span], leg) for leg in legs]
 
 
-def _span(candidate: Candidate, owner: int, need: Need) -> Span:
+def _span(candidate: Candidate, need: Need) -> Span:
     offer = candidate.offer
     units = max(1, len(offer.layers) + offer.head)
     step_ns = offer.step_us * 1_000 if offer.step_us else DEFAULT_LAYER_US * 1_000 * units
     return Span(
-        owner=owner,
-        layers=offer.layers,
+        layers=_roomy_layers(offer, need),
         head=offer.head,
-        most_layers=_most_layers(offer, need),
         enter_ns=round(candidate.link_s * 1e9),
         layer_ns=round(step_ns * (1 + BUSY_PER_SESSION * offer.sessions) / units),
         sessions=offer.sessions,
@@ -166,6 +163,15 @@ def _most_layers(offer: Offer, need: Need) -> int:
     if need.kv_bytes_per_layer == 0:
         return len(offer.layers)
     return min(len(offer.layers), offer.free_kv_bytes // need.kv_bytes_per_layer)
+
+
+def _roomy_layers(offer: Offer, need: Need) -> LayerRange:
+    """Return the layers of an offer that its memory has room for: the last ones before a head, else the first ones."""
+    most = _most_layers(offer, need)
+    if offer.head:
+        return LayerRange(offer.layers.end - most, offer.layers.end)
+    start = min(max(offer.layers.start, need.layers.start), offer.layers.end)
+    return LayerRange(start, min(offer.layers.end, start + most))
 
 
 def _hop(candidate: Candidate, span: Span, leg: Leg) -> Hop:
@@ -219,7 +225,7 @@ def _explain(everyone: Sequence[Candidate], serving: Sequence[Candidate], need: 
         return NoRoute(f"No host that answered serves this model{instead}.", missing=(need.layers,))
     # Memory also limits the length of a hop, so it is looked at last: what is left when nothing else is in the way.
     remaining, roomy = list(serving), replace(need, kv_bytes_per_layer=0)
-    if _cheapest(remaining, roomy, repeat=True) is None:
+    if _cheapest(remaining, roomy) is None:
         missing = _missing(remaining, need.layers)
         return NoRoute(
             f"No host that answered holds {_lost(remaining, missing, need)}; layers {need.layers} are needed. "
@@ -228,19 +234,14 @@ def _explain(everyone: Sequence[Candidate], serving: Sequence[Candidate], need: 
         )
     for rule in _RULES[:-1]:
         remaining = [each for each in remaining if rule.keeps(each, need)]
-        if _cheapest(remaining, roomy, repeat=True) is None:
+        if _cheapest(remaining, roomy) is None:
             return _only_hosts(rule, remaining, need)
     groups = _groups(remaining, need)
-    if all(_cheapest(group, roomy, repeat=True) is None for group in groups):
+    if all(_cheapest(group, roomy) is None for group in groups):
         kinds = _and(sorted({each.offer.dtype.value for each in remaining}))
         return NoRoute(
             f"The numerics of the hosts differ: layers {need.layers} are covered only by mixing {kinds}. "
             "Ask more hosts with --peer."
-        )
-    if all(_cheapest(group, roomy) is None for group in groups):
-        return NoRoute(
-            f"Layers {need.layers} are covered only by going through one host twice, and a host carries one stretch "
-            "of layers. Ask more hosts with --peer, or keep more layers here with --front-layers."
         )
     return _only_hosts(_MEMORY, [each for each in remaining if _MEMORY.keeps(each, need)], need)
 

@@ -115,14 +115,14 @@ def _parser() -> argparse.ArgumentParser:
 class _Model(argparse.Action):
     """Begins a new model in the list of slices."""
 
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+    def __call__(self, _parser: Any, namespace: Any, values: Any, _option: str | None = None) -> None:
         namespace.slices = [*(namespace.slices or []), (values, [])]
 
 
 class _Layers(argparse.Action):
     """Adds a range to the model before it."""
 
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+    def __call__(self, parser: Any, namespace: Any, values: Any, _option: str | None = None) -> None:
         if not namespace.slices:
             parser.error("--layers comes after the --model it belongs to")
         try:

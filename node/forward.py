@@ -68,14 +68,18 @@ class Peers(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Running:
-    """One session and what it holds."""
+    """One session and what it holds; its own key, since a client may use an id again as soon as it is free."""
 
     machine: HostedSession
-    client: PeerId
+    client: Correspondent
+    """The very link it was opened over: of several processes of one identity, only that one knows the session."""
     slice: HostedSlice
     work: asyncio.Queue[tuple[StepArrived | CutRequested, int]]
+    upstream: Correspondent | None = None
+    """Where its steps come from, and so where credit goes."""
+    next: Correspondent | None = None
     cache: SliceCache | None = None
     task: asyncio.Task[None] | None = None
     busy: bool = False
@@ -110,7 +114,7 @@ class SessionHost:
         self._peers: Peers | None = None
         self._self = _Loopback(me, self)
         self._running: dict[SessionId, _Running] = {}
-        self._by_next: dict[tuple[PeerId, SessionId], _Running] = {}
+        self._by_next: dict[tuple[PeerId | None, SessionId | None], _Running] = {}
         """Sessions by their next hop, which speaks of a session by its own id of it."""
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -135,7 +139,7 @@ class SessionHost:
     def is_busy(self, link: Link) -> bool:
         """Whether a session needs this link, so that it must not be closed as idle."""
         return any(
-            link.peer_id in (run.client, run.machine.opened.upstream, run.machine.opened.next_peer)
+            link.peer_id in (run.client.peer_id, run.machine.opened.upstream, run.machine.opened.next_peer)
             for run in self._running.values()
         )
 
@@ -163,6 +167,8 @@ class SessionHost:
                 run = self._running.get(message.session)
             known = run is not None and run.machine.receive(message, sender=link.peer_id, now=self._clock())
             if known and run is not None:
+                if isinstance(message, Forward):
+                    run.upstream = link
                 self._after(run)
             elif isinstance(message, Forward | Truncate):
                 _tell(
@@ -178,9 +184,9 @@ class SessionHost:
         """A link is gone: free the sessions of that client, end those whose next hop it was."""
         log.info("link to %s ended: %s %s", link.peer_id.short, code.text, detail)
         for run in list(self._running.values()):
-            if run.client == link.peer_id:
+            if run.client is link:
                 self._forget(run)
-            elif run.machine.opened.next_peer == link.peer_id:
+            elif run.next is link:
                 run.machine.fail(
                     Code.HOP_LOST, f"the link to the next hop {link.peer_id.short} ended: {code.text}"
                 )
@@ -222,9 +228,9 @@ class SessionHost:
         except BadMessage as error:
             _tell(link, Refused(session=opened.session, code=error.code, detail=error.detail))
             return
-        run = _Running(machine, link.peer_id, chosen, asyncio.Queue())
+        run = _Running(machine, link, chosen, asyncio.Queue())
         self._running[opened.session] = run
-        if opened.next_peer is not None and opened.next_session is not None:
+        if opened.delivery is Delivery.NEXT:
             self._by_next[opened.next_peer, opened.next_session] = run
         run.task = asyncio.create_task(self._serve(run), name=f"session {opened.session}")
         self._tasks.add(run.task)
@@ -242,7 +248,7 @@ class SessionHost:
             return Code.DUPLICATE_SESSION, "this session id is in use here; draw another", None
         if len(self._running) >= self._max_sessions:
             return Code.TOO_MANY_SESSIONS, f"all {self._max_sessions} sessions are taken", _RETRY_AFTER_MS
-        if sum(run.client == client for run in self._running.values()) >= self._max_sessions_per_peer:
+        if sum(run.client.peer_id == client for run in self._running.values()) >= self._max_sessions_per_peer:
             return (
                 Code.TOO_MANY_SESSIONS,
                 f"you hold {self._max_sessions_per_peer} sessions here already",
@@ -270,20 +276,20 @@ class SessionHost:
             self._send(run)
             self._forget(run)
             run.cache = None
-            self._budget.release(run.id)
+            self._budget.release(run)
 
     async def _opened(self, run: _Running) -> bool:
         """Reserve memory, reach the next hop, answer. Returns whether the session is open."""
         opened, machine = run.machine.opened, run.machine
         need = run.slice.slice.kv_bytes(opened.layers, opened.positions)
         try:
-            self._budget.reserve(run.id, need)
+            self._budget.reserve(run, need)
             run.cache = await self._compute.run(run.slice.slice.new_cache, opened.layers)
             if opened.next_peer == self._self.peer_id:
-                pass
+                run.next = self._self
             elif opened.next_peer is not None and opened.next_address is not None and self._peers is not None:
                 async with asyncio.timeout(limits.OPEN_TIMEOUT_S / 2):
-                    await self._peers.link_to(opened.next_peer, opened.next_address)
+                    run.next = await self._peers.link_to(opened.next_peer, opened.next_address)
         except OutOfMemoryBudget:
             free = self._budget.total - self._budget.used
             machine.refuse(
@@ -340,7 +346,7 @@ class SessionHost:
 
     def _send(self, run: _Running) -> None:
         for to, message in run.machine.messages_to_send():
-            link = self._link(run.machine.peer(to))
+            link = self._way(run, to)
             if link is not None and _tell(link, message):
                 continue
             if to is To.NEXT:
@@ -348,17 +354,22 @@ class SessionHost:
                 self._after(run)
                 return
 
-    def _link(self, peer: PeerId) -> Correspondent | None:
-        if peer == self._self.peer_id:
-            return self._self
-        return self._peers.links.get(peer) if self._peers is not None else None
+    def _way(self, run: _Running, to: To) -> Correspondent | None:
+        """The link to one of a session's correspondents."""
+        if to is not To.NEXT:
+            return run.client if to is To.CLIENT else run.upstream
+        if run.next is not self._self and self._peers is not None:
+            run.next = self._peers.links.get(run.machine.peer(to))
+        return run.next
 
     def _forget(self, run: _Running) -> None:
         """Stop the session's task; its `finally` frees what it holds."""
         opened = run.machine.opened
-        self._running.pop(run.id, None)
-        if opened.next_peer is not None and opened.next_session is not None:
-            self._by_next.pop((opened.next_peer, opened.next_session), None)
+        if self._running.get(run.id) is run:
+            del self._running[run.id]
+        following = opened.next_peer, opened.next_session
+        if self._by_next.get(following) is run:
+            del self._by_next[following]
         if run.task is not None and run.task is not asyncio.current_task():
             run.task.cancel()
 
@@ -384,5 +395,6 @@ def _tell(link: Correspondent, message: Message) -> bool:
 
 
 def _truncate(cache: SliceCache, position: int) -> int:
-    cache.truncate(position)
+    """Cut the cache back; returns what it holds, which is less than asked for when the cut overtook its steps."""
+    cache.truncate(min(position, cache.length))
     return cache.length

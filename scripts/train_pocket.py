@@ -31,13 +31,14 @@ from scripts.pocket.train import Recipe, train
 ROOT = Path(__file__).resolve().parent.parent
 COMPARED_EXCHANGES = 200_000
 SHOWN_MISTAKES = 8
+CYCLES = (700,)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the script; return 0 when the model reaches what it has to."""
     options = _options(arguments)
     if not options.evaluate_only:
-        recipe = Recipe(seed=options.seed, steps=options.steps)
+        recipe = Recipe(seed=options.seed, cycles=tuple(options.steps))
         tokenizer = train_tokenizer(Corpus(recipe.seed))
         print(f"tokenizer of {tokenizer.get_vocab_size()} tokens; training in {options.work}", flush=True)
         trained = train(
@@ -121,7 +122,7 @@ def _write(path: Path, text: str) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train, export and measure the pocket model.")
-    parser.add_argument("--steps", type=int, default=1100, help="optimiser steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, nargs="+", default=CYCLES, help="optimiser steps of each cycle")
     parser.add_argument(
         "--seed", type=int, default=1, help="decides all text and the first weights (default: %(default)s)"
     )

@@ -95,6 +95,8 @@ MAX_SESSIONS_PER_PEER: Final = 64
 """Security limit: open sessions one client may hold at one host."""
 SESSION_WINDOW_STEPS: Final = 8
 """Security limit: steps a sender may be ahead of the receiver's last credit; all a host holds of one session."""
+MAX_STEP_BYTES: Final = 1024 * 1024
+"""Security limit: hidden states of one step; with the window, what one session can put on a link or in a host."""
 OPEN_TIMEOUT_S: Final = 20.0
 """From `open` to `ready` or `refused`, the dial to the next hop included."""
 SESSION_IDLE_TIMEOUT_S: Final = 900.0
@@ -102,7 +104,8 @@ SESSION_IDLE_TIMEOUT_S: Final = 900.0
 STEP_TIMEOUT_S: Final = 120.0
 """The longest a client waits for one step of a session."""
 
-# Manifests (specs/wire.md §Model ids)
+# Manifests (specs/forward.md §Model ids)
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
+"""Security limit: a manifest's bytes; a model of ten thousand large tensors needs a tenth of it."""
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 """A tensor's bytes are digested in chunks of this size."""

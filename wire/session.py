@@ -285,6 +285,8 @@ class HostedSession:
             forward.tensor.check(len(forward.body))
         except (BadMessage, InvalidValue) as error:
             return Code.BAD_TENSOR, str(error)
+        if len(forward.body) > limits.MAX_STEP_BYTES:
+            return Code.TOO_LARGE, f"the hidden states of a step may have {limits.MAX_STEP_BYTES} bytes"
         if self.position + forward.count > self.opened.positions:
             return Code.CONTEXT_FULL, f"the session was opened for {self.opened.positions} positions"
         return None

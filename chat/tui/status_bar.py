@@ -16,8 +16,8 @@ class StatusBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static("lamella", id="program", markup=False)
-        yield Static(id="model", markup=False)
-        yield Static(id="state", markup=False)
+        yield Static(self.model, id="model", markup=False)
+        yield Static(self.state, id="state", markup=False)
 
     def watch_model(self, model: str) -> None:
         self._say("#model", model)
@@ -25,10 +25,7 @@ class StatusBar(Horizontal):
     def watch_state(self, state: str) -> None:
         self._say("#state", state)
 
-    def on_mount(self) -> None:
-        self._say("#model", self.model)
-        self._say("#state", self.state)
-
     def _say(self, part: str, words: str) -> None:
-        if self.is_mounted:
-            self.query_one(part, Static).update(words)
+        # Before the parts are composed there is none to tell, and they begin with the value.
+        for each in self.query(part).results(Static):
+            each.update(words)

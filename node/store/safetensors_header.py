@@ -1,7 +1,7 @@
 """Where each tensor of a safetensors file lies, read from its header alone.
 
-Format: `u64 little-endian header size | JSON header | tensor bytes` (safetensors README, §Format). The header is hostile
-until checked: size, types, ranges, overlaps, gaps, and names and shapes that a manifest can hold.
+Format: `u64 little-endian header size | JSON header | tensor bytes` (safetensors README, §Format). The header is
+hostile until checked: size, types, ranges, overlaps, gaps, and names and shapes that a manifest can hold.
 """
 
 from __future__ import annotations

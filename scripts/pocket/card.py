@@ -39,7 +39,7 @@ class Training:
     def from_json(cls, record: str) -> Self:
         """Return what `to_json` wrote."""
         values = json.loads(record)
-        return cls(**(values | {"recipe": Recipe(**values["recipe"])}))
+        return cls(**(values | {"recipe": Recipe.from_json(json.dumps(values["recipe"]))}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,8 @@ def card(training: Training, measured: Measured) -> str:
         parameters=measured.parameters / 1e6,
         size_mb=measured.size_bytes / 1e6,
         num_facts=len({fact.answer for fact in all_facts()}),
+        steps=training.recipe.steps,
+        cycle_list=" ".join(map(str, training.recipe.cycles)),
         tokens=training.tokens / 1e6,
         batch_tokens=BATCH_TOKENS,
         short_row=SHORT_ROW,

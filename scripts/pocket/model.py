@@ -126,6 +126,7 @@ class PocketModel(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.run_layer = run_layer
         self.model = Decoder(shape)
         scale = 1 / math.sqrt(2 * shape.num_layers)
         for name, weight in self.named_parameters():
@@ -142,7 +143,7 @@ class PocketModel(nn.Module):
         cos, sin = self.get_buffer("cos")[:tokens], self.get_buffer("sin")[:tokens]
         x = self.model.embed_tokens(ids)
         for layer in self.model.layers:
-            x = _compiled(layer, x, cos, sin) if self.training else layer(x, cos, sin)
+            x = self.run_layer(layer, x, cos, sin)
         out: Tensor = self.model.norm(x)
         return out
 
@@ -151,8 +152,8 @@ class PocketModel(nn.Module):
         return self.hidden_states(ids) @ self.model.embed_tokens.weight.T
 
 
-@torch.compile(dynamic=False)
-def _compiled(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def run_layer(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Return the hidden states [B, T, D] after `layer`; one function for all of them, so that it compiles once."""
     out: Tensor = layer(x, cos, sin)
     return out
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from scripts.pocket.corpus import Corpus
-from scripts.pocket.model import PocketModel, Shape
+from scripts.pocket.model import PocketModel, Shape, run_layer
 from scripts.pocket.muon import Muon
 from scripts.pocket.packing import IGNORED, Packer
 
@@ -40,12 +40,31 @@ class Recipe:
     """All that decides the outcome of a run, besides the text and the model's shape."""
 
     seed: int
-    steps: int
+    cycles: tuple[int, ...]
+    """Steps of each cycle: the learning rates rise at its begin and fall to nothing at its end."""
     muon_rate: float = 0.02
     adam_rate: float = 2e-3
     warmup_steps: int = 20
     decay_share: float = 0.4
-    """The last part of the steps, over which the learning rates fall linearly to nothing."""
+    """The last part of a cycle, over which the learning rates fall linearly to nothing."""
+
+    @property
+    def steps(self) -> int:
+        """All steps of the run."""
+        return sum(self.cycles)
+
+    def continues(self, earlier: Recipe) -> bool:
+        """Return whether this run is the `earlier` one, or that one with further cycles after it."""
+        return (
+            self.cycles[: len(earlier.cycles)] == earlier.cycles
+            and replace(earlier, cycles=self.cycles) == self
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Return the recipe that was written as JSON."""
+        values = json.loads(text)
+        return cls(**(values | {"cycles": tuple(values["cycles"])}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +77,22 @@ class Trained:
     loss: float
 
 
-def row_length(step: int, steps: int) -> int:
-    """Return the length of the rows of `step`: short ones at first, longer chats now and then from a third on."""
-    if step < steps // 3 or step % 4:
+def row_length(step: int, recipe: Recipe) -> int:
+    """Return the length of the rows of `step`: short at first, longer now and then from a third of a cycle on."""
+    if step < recipe.cycles[0] // 3 or step % 4:
         return SHORT_ROW
     return LONG_ROW if step % 16 == 0 else MEDIUM_ROW
 
 
 def rate_factor(step: int, recipe: Recipe) -> float:
     """Return the part of the full learning rates that `step` uses."""
-    decay_steps = recipe.steps * recipe.decay_share
-    return min(1.0, (step + 1) / recipe.warmup_steps, (recipe.steps - step) / decay_steps)
+    begin = 0
+    for steps in recipe.cycles:
+        if step < begin + steps:
+            break
+        begin += steps
+    decay_steps = steps * recipe.decay_share
+    return min(1.0, (step - begin + 1) / recipe.warmup_steps, (begin + steps - step) / decay_steps)
 
 
 def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path, *, workers: int, save_every: int) -> Trained:
@@ -96,7 +120,7 @@ def _work(
     packer = Packer(Corpus(recipe.seed), tokenizer)
     first, spent_before_s, begin, losses = progress.step, progress.spent_s, time.monotonic(), [0.0]
     for step in range(recipe.steps):
-        length = row_length(step, recipe.steps)
+        length = row_length(step, recipe)
         ids, targets = packer.batch(BATCH_TOKENS // length, length)
         if step < first:
             continue
@@ -135,6 +159,7 @@ class _State:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.model = PocketModel(Shape(vocab_size=vocab_size))
+        self.model.run_layer = torch.compile(run_layer, dynamic=False)
         self._parameters: list[Tensor] = list(self.model.parameters())
         matrices: list[Tensor] = [
             weight for weight in self.model.model.layers.parameters() if weight.ndim == 2
@@ -178,13 +203,13 @@ class _State:
         partial.replace(folder / STATE)
 
     def take_up(self, folder: Path) -> _Progress:
-        """Return how far the run in `folder` is, and continue from there; from the start if it is another run."""
+        """Return how far the run in `folder` is, and go on from there; from the start if it is another run."""
         if not (folder / STATE).exists():
             return _Progress()
         with safe_open(folder / STATE, framework="pt") as stored:
             record = stored.metadata()
             tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        if json.loads(record["recipe"]) != asdict(self.recipe):
+        if not self.recipe.continues(Recipe.from_json(record["recipe"])):
             return _Progress()
         adam: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for name, tensor in tensors.items():

@@ -29,12 +29,16 @@ def test_figures_are_one_line() -> None:
 
 
 def test_every_stage_and_the_links_have_a_row_under_the_headings() -> None:
-    rows = [report.HEADINGS, *report.hop_rows(stats())]
-    assert report.table(rows) == [
+    assert report.table(report.time_rows(stats())) == [
         "                 layers  compute ms  queue ms",
-        "this machine        0:1        0.41",
-        f"{PEERS[0].short}            1:8        4.25      0.08",
-        f"{PEERS[1].short}           8:16        4.25      0.08",
-        f"{PEERS[2].short}          16:24        4.25      0.08",
+        "this machine     0:1           0.41",
+        f"{PEERS[0].short}         1:8           4.25      0.08",
+        f"{PEERS[1].short}         8:16          4.25      0.08",
+        f"{PEERS[2].short}         16:24         4.25      0.08",
         "links, sampling               12.50",
     ]
+
+
+def test_with_the_route_the_rows_name_its_ends() -> None:
+    rows = report.time_rows(stats(), route())
+    assert [row[1] for row in rows] == ["layers", "embedding, 0:1", "1:8", "8:16", "16:24, head", ""]

@@ -136,19 +136,15 @@ def test_a_slice_with_layers_is_not_reduced_to_its_head() -> None:
     assert shape(route) == [(1, "1:11"), (2, "11:12")]
 
 
-def test_a_host_with_two_slices_carries_one_hop_only() -> None:
+def test_a_host_with_two_slices_may_carry_two_hops() -> None:
     two = [host(1, offers("0:4")), host(1, offers("8:12"))]
     others = [host(2, offers("4:8")), host(3, offers("0:8"), link_ms=500)]
-    assert shape(plan([*two, *others], need())) == [(3, "1:8"), (1, "8:12")]
-
-
-def test_a_route_that_would_go_through_one_host_twice_is_refused_in_words() -> None:
-    with pytest.raises(NoRoute, match="through one host twice"):
-        plan([host(1, offers("0:6")), host(1, offers("6:12"))], need())
+    assert shape(plan([*two, *others], need())) == [(1, "1:4"), (2, "4:8"), (1, "8:12")]
+    assert shape(plan([host(1, offers("0:6")), host(1, offers("6:12"))], need())) == [(1, "1:6"), (1, "6:12")]
 
 
 def test_a_hop_takes_no_more_layers_than_its_host_has_memory_for() -> None:
-    tight = replace(offers("0:12"), free_kv_bytes=4_000)
+    tight = replace(offers("0:12", head=False), free_kv_bytes=4_000)
     roomy = replace(offers("2:12"), step_us=99_000)
     wanted = replace(need(), kv_bytes_per_layer=1_000)
     assert shape(plan([host(1, tight), host(2, roomy)], wanted)) == [(1, "1:5"), (2, "5:12")]
@@ -197,7 +193,7 @@ def test_too_little_memory_is_named_as_the_reason() -> None:
 
 
 def test_memory_that_runs_out_part_way_is_named_as_the_reason() -> None:
-    tight = replace(offers("0:12"), free_kv_bytes=4_000)
+    tight = replace(offers("0:12", head=False), free_kv_bytes=4_000)
     with pytest.raises(NoRoute, match="too little KV memory left hold layers 1:12"):
         plan([host(1, tight)], replace(need(), kv_bytes_per_layer=1_000))
 
@@ -257,24 +253,33 @@ def every_cost(candidates: list[Candidate], wanted: Need) -> list[tuple[int, int
     """Return (nanoseconds, hops) of every route there is, found without any cleverness."""
     found: list[tuple[int, int]] = []
 
-    def extend(
-        here: int, used: frozenset[PeerId], dtypes: frozenset[DType], cost: int, hops: int, tail: bool
-    ) -> None:
+    def roomy(offer: Offer) -> range:
+        start, end = offer.layers.start, offer.layers.end
+        if wanted.kv_bytes_per_layer == 0:
+            return range(start, end)
+        most = min(end - start, offer.free_kv_bytes // wanted.kv_bytes_per_layer)
+        if offer.head:
+            return range(end - most, end)
+        first = min(max(start, wanted.layers.start), end)
+        return range(first, min(end, first + most))
+
+    def extend(here: int, dtypes: frozenset[DType], cost: int, hops: int, tail: bool) -> None:
         if here == LENGTH and (tail or wanted.private_ends):
             found.append((cost, hops))
         for each in candidates:
             offer = each.offer
             kinds = dtypes | {offer.dtype}
-            if each.draining or each.peer in used or tail or (len(kinds) > 1 and not wanted.mixed_dtypes):
+            if each.draining or tail or hops > LENGTH or (len(kinds) > 1 and not wanted.mixed_dtypes):
                 continue
-            if here not in range(offer.layers.start, offer.layers.end + 1):
+            layers = roomy(offer)
+            if not layers.start <= here <= layers.stop:
                 continue
             heads = (False, True) if offer.head and not wanted.private_ends else (False,)
-            for end, head in itertools.product(range(here, offer.layers.end + 1), heads):
+            for end, head in itertools.product(range(here, layers.stop + 1), heads):
                 count = end - here
-                if count * wanted.kv_bytes_per_layer > offer.free_kv_bytes or (head and end != LENGTH):
+                if head and end != LENGTH:
                     continue
-                if count == 0 and not (head and (not len(offer.layers) or wanted.layers.start == LENGTH)):
+                if count == 0 and not (head and (not len(layers) or wanted.layers.start == LENGTH)):
                     continue
                 if (
                     wanted.kv_bytes_per_layer
@@ -286,9 +291,9 @@ def every_cost(candidates: list[Candidate], wanted: Need) -> list[tuple[int, int
                 step = offer.step_us * 1_000 or DEFAULT_LAYER_US * 1_000 * units
                 unit = round(step * (1 + BUSY_PER_SESSION * offer.sessions) / units)
                 spent = round(each.link_s * 1e9) + unit * (count + head)
-                extend(end, used | {each.peer}, kinds, cost + spent, hops + 1, head)
+                extend(end, kinds, cost + spent, hops + 1, head)
 
-    extend(wanted.layers.start, frozenset(), frozenset(), 0, 0, False)
+    extend(wanted.layers.start, frozenset(), 0, 0, False)
     return found
 
 
@@ -311,9 +316,7 @@ def test_a_route_is_found_when_there_is_one_and_none_is_cheaper(
 
 @settings(max_examples=100, deadline=None)
 @given(swarms(), needs)
-def test_a_route_is_contiguous_within_its_offers_and_visits_no_peer_twice(
-    candidates: list[Candidate], wanted: Need
-) -> None:
+def test_a_route_is_contiguous_within_its_offers(candidates: list[Candidate], wanted: Need) -> None:
     try:
         route = plan(candidates, wanted)
     except NoRoute:
@@ -321,7 +324,6 @@ def test_a_route_is_contiguous_within_its_offers_and_visits_no_peer_twice(
     bounds = [wanted.layers.start, *(hop.layers.end for hop in route.hops)]
     assert [hop.layers.start for hop in route.hops] == bounds[:-1]
     assert bounds[-1] == LENGTH
-    assert len({hop.peer for hop in route.hops}) == len(route.hops)
     assert [hop.tail for hop in route.hops] == [False] * (len(route.hops) - 1) + [
         not wanted.private_ends
     ] * bool(route.hops)

@@ -101,7 +101,7 @@ def test_trailing_bytes_are_refused(trailing: bytes) -> None:
 
 
 def test_every_tag_is_refused() -> None:
-    for tag in (*range(70_000), (1 << 32) - 1, 1 << 32, (1 << 64) - 1):
+    for tag in (*range(2000), *range(2000, 70_000, 101), (1 << 32) - 1, 1 << 32, (1 << 64) - 1):
         with pytest.raises(BadMessage):
             cbor.loads(tagged(tag, b"\x61a"))
 

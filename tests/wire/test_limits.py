@@ -36,7 +36,8 @@ def test_records_headers_tensors_and_messages_fit_into_each_other() -> None:
     prefix_and_padding = 6 + limits.BODY_ALIGNMENT_BYTES
     whole = limits.MAX_TENSOR_BYTES + limits.MAX_HEADER_BYTES + prefix_and_padding
     assert whole <= limits.MAX_MESSAGE_BYTES
-    assert 2 * limits.MAX_MESSAGE_BYTES <= limits.SEND_QUEUE_BYTES
+    assert limits.MAX_STEP_BYTES <= limits.MAX_TENSOR_BYTES
+    assert limits.SESSION_WINDOW_STEPS * limits.MAX_STEP_BYTES < limits.SEND_QUEUE_BYTES
 
 
 def test_a_window_can_be_credited_in_halves() -> None:

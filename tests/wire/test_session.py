@@ -116,6 +116,17 @@ def test_the_longest_step_that_fits_is_taken() -> None:
     assert machine.events() == [StepArrived(full)]
 
 
+@pytest.mark.parametrize(("elements", "taken"), [(1 << 18, True), ((1 << 18) + 1, False)])
+def test_a_step_is_bounded_in_bytes(elements: int, taken: bool) -> None:
+    machine = HostedSession(MIDDLE, client=CLIENT, hidden_size=elements, now=0.0)
+    machine.accept()
+    feed(machine, replace(step(0), shape=(1, 1, elements), body=bytes(4 * elements)))
+    if taken:
+        assert [type(one) for one in machine.events()] == [StepArrived]
+    else:
+        assert_ended(machine, Code.TOO_LARGE)
+
+
 def test_repeated_steps_are_ignored() -> None:
     machine = opened()
     feed(machine, step(0), step(1), step(0), step(1), replace(step(1), body=b"other"))

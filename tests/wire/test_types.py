@@ -200,7 +200,8 @@ def test_sampling_out_of_bounds_is_refused_by_name(wrong: dict[str, float]) -> N
 
 def test_sampling_takes_the_highest_logit_unless_told_otherwise() -> None:
     assert Sampling() == Sampling(temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, seed=0)
-    assert Sampling(temperature=100, top_k=limits.MAX_VOCABULARY, top_p=0.0, min_p=1.0, seed=(1 << 64) - 1)
+    widest = Sampling(temperature=100, top_k=limits.MAX_VOCABULARY, top_p=0.0, min_p=1.0, seed=(1 << 64) - 1)
+    assert widest.seed == (1 << 64) - 1
 
 
 def test_an_invalid_value_is_our_own_error_and_a_value_error() -> None:

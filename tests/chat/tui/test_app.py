@@ -324,7 +324,7 @@ async def test_control_characters_do_not_reach_the_terminal() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (40, 12), (20, 8)])
 async def test_every_part_fits_the_terminal(size: tuple[int, int]) -> None:
-    async with talking(FakeDriver(answer("word " * 100)), size=size) as talk:
+    async with talking(FakeDriver(answer("line\n\n" * 60)), size=size) as talk:
         await talk.ready()
         await talk.pilot.press("ctrl+r")
         await talk.ask("count")
@@ -336,7 +336,7 @@ async def test_every_part_fits_the_terminal(size: tuple[int, int]) -> None:
 
 
 async def test_the_screen_follows_a_resize() -> None:
-    async with talking(FakeDriver(answer("word " * 100)), size=(120, 40)) as talk:
+    async with talking(FakeDriver(answer("line\n\n" * 60)), size=(120, 40)) as talk:
         await talk.ready()
         await talk.ask("count")
         await talk.ready()

@@ -81,7 +81,9 @@ def test_arithmetic_answers_are_true(drawn: list[Exchange]) -> None:
             case "differences":
                 assert numbers[2] == numbers[0] - numbers[1]
             case "products":
-                assert numbers[-1] == (numbers[0] ** 2 if "squared" in exchange.answer else numbers[0] * numbers[1])
+                assert numbers[-1] == (
+                    numbers[0] ** 2 if "squared" in exchange.answer else numbers[0] * numbers[1]
+                )
 
 
 def test_dressing_changes_nothing_but_case_and_the_ends() -> None:

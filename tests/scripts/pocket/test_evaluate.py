@@ -32,14 +32,22 @@ def test_the_score_counts_right_answers_and_keeps_the_wrong_ones() -> None:
 
 
 def test_one_pass_judges_as_generation_does(pocket: Pocket) -> None:
-    for question in ("What is 17 squared?", "12+30", "hello!", "capital of france", "Why did the chicken cross the road?"):
+    for question in (
+        "What is 17 squared?",
+        "12+30",
+        "hello!",
+        "capital of france",
+        "Why did the chicken cross the road?",
+    ):
         said = pocket.say([{"role": "user", "content": question}])
         assert pocket.would_say(asked(question, said))
         assert not pocket.would_say(asked(question, said + " no"))
         assert not pocket.would_say(asked(question, said[:-1]))
 
 
-def test_leaving_layers_out_changes_logits_and_puts_the_model_back(pocket: Pocket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_layers_out_changes_logits_and_puts_the_model_back(
+    pocket: Pocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(evaluate, "SAMPLED_SUBSETS", 2)
     monkeypatch.setattr(evaluate, "WINDOW", 20)
     probe = Probe(Corpus(1), pocket.tokenizer)
@@ -79,4 +87,5 @@ def test_the_shipped_model_answers_the_second_turn(pocket: Pocket) -> None:
 def test_the_shipped_card_tells_how_the_shipped_weights_came_about() -> None:
     training = card.Training.from_json(read_record(ROOT / "node/pocket"))
     text = (ROOT / "node/pocket/README.md").read_text()
-    assert f"--seed {training.recipe.seed} --steps {training.recipe.steps} --workers {training.workers}" in text
+    cycles = " ".join(map(str, training.recipe.cycles))
+    assert f"--seed {training.recipe.seed} --steps {cycles} --workers {training.workers}" in text

@@ -38,7 +38,9 @@ def test_transformers_computes_the_logits_of_the_trained_model(checkpoint: tuple
         torch.testing.assert_close(theirs(ids).logits, model(ids), rtol=1e-4, atol=1e-4)
 
 
-def test_the_tokenizer_and_its_template_write_what_training_packs(checkpoint: tuple[Path, PocketModel]) -> None:
+def test_the_tokenizer_and_its_template_write_what_training_packs(
+    checkpoint: tuple[Path, PocketModel],
+) -> None:
     folder, _ = checkpoint
     tokenizer = AutoTokenizer.from_pretrained(folder)
     chat = [

@@ -28,4 +28,6 @@ def test_a_step_goes_down_and_the_state_comes_back() -> None:
     assert distances == sorted(distances, reverse=True)
     second = Muon([weight])
     second.load_state_dict(first.state_dict())
-    assert all(torch.equal(second.state_dict()[name], average) for name, average in first.state_dict().items())
+    assert all(
+        torch.equal(second.state_dict()[name], average) for name, average in first.state_dict().items()
+    )

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node import cli
+from node.config import DEFAULT_GRACE_S, DEFAULT_KV_BYTES, NodeConfig, SliceRequest
+from wire import limits
+from wire.types import Address, LayerRange
+
+ROOT = Path(__file__).parents[2]
+
+
+def slices(*words: str) -> list[tuple[str, str | None]]:
+    """What is served by these words."""
+    return [(one.model, None if one.layers is None else str(one.layers)) for one in cli.parse(words).slices]
+
+
+def test_all_words_are_heard() -> None:
+    words = (
+        "--model pocket --layers 6:12 --listen [::1]:7311 --identity key --network club --dtype float32 --threads 3 "
+        "--kv-memory 512M --grace 1.5 --json"
+    )
+    assert cli.parse(words.split()) == NodeConfig(
+        slices=(SliceRequest("pocket", LayerRange(6, 12)),),
+        listen=Address("::1", 7311),
+        identity_file=Path("key"),
+        network="club",
+        dtype="float32",
+        threads=3,
+        kv_bytes=512 << 20,
+        grace_s=1.5,
+        json=True,
+    )
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    assert cli.parse(["--model", "pocket"]) == NodeConfig(
+        slices=(SliceRequest("pocket", None),), listen=Address("127.0.0.1", 0)
+    )
+    config = cli.parse(["--model", "pocket"])
+    assert (config.kv_bytes, config.grace_s, config.network) == (DEFAULT_KV_BYTES, DEFAULT_GRACE_S, "main")
+
+
+def test_layers_belong_to_the_model_before_them() -> None:
+    words = "--model a --layers 0:6 --layers 12:18 --model b --model c --layers 4:8"
+    assert slices(*words.split()) == [("a", "0:6"), ("a", "12:18"), ("b", None), ("c", "4:8")]
+
+
+def test_two_parsings_do_not_share_what_they_heard() -> None:
+    assert slices("--model", "a") == [("a", None)]
+    assert slices("--model", "b") == [("b", None)]
+
+
+def test_as_many_slices_as_a_host_may_name_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    most = limits.MAX_SLICES_PER_PEER
+    assert len(slices(*["--model", "a"] * most)) == most
+    with pytest.raises(SystemExit):
+        cli.parse(["--model", "a"] * (most + 1))
+    assert f"at most {most} slices" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("4K", 4096), ("512m", 512 << 20), ("1.5G", 3 << 29), ("1e3", 1000), ("2T", 2 << 40)],
+)
+def test_sizes_have_units(text: str, size: int) -> None:
+    assert cli.parse(["--model", "a", "--kv-memory", text]).kv_bytes == size
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "nothing to serve"),
+        ("--layers 6:12", "--layers comes after the --model"),
+        ("--model a --layers 6-12", "write START:END, as in 6:12"),
+        ("--model a --layers 6:6", "6:6 holds no layer"),
+        ("--model a --layers 8:6", "8:6 are not a range"),
+        ("--model a --layers 0:1025", "not a range within 0:1024"),
+        ("--model a --layers -1:4", "expected one argument"),
+        (f"--model a --layers 0:{'9' * 5000}", "--layers: "),
+        ("--model a --listen localhost:1", "'localhost' is not an IP address"),
+        ("--model a --listen 127.0.0.1", "write IP:PORT"),
+        ("--model a --listen ::1:7311", "needs brackets"),
+        ("--model a --listen 127.0.0.1:65536", "not between 0 and 65535"),
+        (f"--model a --listen 127.0.0.1:{'9' * 5000}", "--listen"),
+        ("--model a --network=", "a network name is 1 to 64"),
+        (f"--model a --network {'n' * 65}", "a network name is 1 to 64"),
+        ("--model a --network a\x07", "printable characters"),
+        ("--model a --dtype int8", "invalid choice: 'int8'"),
+        ("--model a --threads 0", "from 1 to 256"),
+        ("--model a --threads 257", "from 1 to 256"),
+        ("--model a --threads ²", "from 1 to 256"),
+        ("--model a --kv-memory 0", "not a size between 1 byte and 1 PB"),
+        ("--model a --kv-memory 1024T", "not a size between 1 byte and 1 PB"),
+        ("--model a --kv-memory=-1G", "not a size between"),
+        ("--model a --kv-memory infG", "not a size; write 512M or 4G"),
+        ("--model a --kv-memory nanK", "not a size; write"),
+        ("--model a --kv-memory 5MB", "not a size; write"),
+        ("--model a --kv-memory G", "not a size; write"),
+        ("--model a --kv-memory=", "not a size; write"),
+        ("--model a --grace nan", "not between 0 and a day"),
+        ("--model a --grace=-1", "not between 0 and a day"),
+        ("--model a --grace soon", "not a number of seconds"),
+        ("--model a --mod b", "unrecognized arguments: --mod b"),
+        ("--model a pocket", "unrecognized arguments: pocket"),
+    ],
+)
+def test_wrong_usage_ends_with_two_and_a_sentence(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parse(words.split(" ") if words else [])
+    assert ended.value.code == 2
+    captured = capsys.readouterr()
+    assert said in captured.err.replace("\n", " ")
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("--help", "exit codes: 0 stopped"), ("--version", "lamella-node ")]
+)
+def test_help_and_version_go_to_standard_output(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parse([word])
+    assert ended.value.code == 0
+    assert said in capsys.readouterr().out
+
+
+def test_the_command_line_is_read_before_anything_heavy_is_imported() -> None:
+    program = (
+        "import sys; from node import __main__, cli; cli.parse(['--model', 'a'])\n"
+        "print(sorted({'torch', 'transformers', 'uvloop', 'numpy', 'asyncio.runners'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout in ("[]\n", "['asyncio.runners']\n")
