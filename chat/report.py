@@ -52,8 +52,8 @@ def stats_line(stats: Stats) -> str:
     """Return an answer's figures in one line."""
     reused = f" ({stats.reused_tokens:,} reused)" if stats.reused_tokens else ""
     parts = [
-        f"{stats.prompt_tokens:,} prompt tokens{reused}",
-        f"{stats.answer_tokens:,} answer {'token' if stats.answer_tokens == 1 else 'tokens'}",
+        f"{stats.prompt_tokens:,} tokens in{reused}",
+        f"{stats.answer_tokens:,} out",
         f"first after {stats.first_token_s:.2f} s",
     ]
     if stats.decode_tokens_per_s:

@@ -58,11 +58,11 @@ class Tokenizer:
             raise ModelError(f"{folder} has no tokenizer.json, so its tokenizer cannot be used.")
         try:
             backend = tokenizers.Tokenizer.from_file(str(file))
-        except Exception as error:
-            # The library knows no other class for a file it cannot read.
-            if type(error) is not Exception:
-                raise
-            raise ModelError(f"{file} is not a tokenizer: {error}.") from error
+        except BaseException as error:
+            # The library has no class of its own for a file it cannot read.
+            if type(error) is Exception:
+                raise ModelError(f"{file} is not a tokenizer: {error}.") from error
+            raise
         backend.no_padding()
         backend.no_truncation()
         settings = _read(folder / "tokenizer_config.json")

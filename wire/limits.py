@@ -106,6 +106,6 @@ STEP_TIMEOUT_S: Final = 120.0
 
 # Manifests (specs/forward.md §Model ids)
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
-"""Security limit: a manifest's bytes; a model of ten thousand large tensors needs a tenth of it."""
+"""Security limit: a manifest's bytes; a model of ten thousand large tensors needs an eighth of it."""
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 """A tensor's bytes are digested in chunks of this size."""

@@ -72,13 +72,12 @@ class _NoText:
 def whole_model(folder: Path, dtype: str, threads: int) -> Iterator[subprocess.Popen[str]]:
     """Run the reference process."""
     command = [sys.executable, "-m", "scripts.bench.whole", str(folder), dtype, str(threads)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        _line(process)
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            _line(process)
+            yield process
+        finally:
+            process.terminate()
 
 
 def ask_whole(process: subprocess.Popen[str], prompt: int, tokens: int) -> dict[str, Any]:

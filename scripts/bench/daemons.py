@@ -41,6 +41,8 @@ def running(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
 
 
 def ready(process: subprocess.Popen[str]) -> Contact:

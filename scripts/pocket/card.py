@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from scripts.pocket.corpus import SHARES
+from scripts.pocket.corpus import REVIEW_SHARES, SHARES
 from scripts.pocket.evaluate import Omission, Score
 from scripts.pocket.facts import all_facts
 from scripts.pocket.model import Shape
@@ -81,7 +81,8 @@ def card(training: Training, measured: Measured) -> str:
         short_row=SHORT_ROW,
         medium_row=MEDIUM_ROW,
         long_row=LONG_ROW,
-        shares=", ".join(f"{kind} {share:.0%}" for kind, share in SHARES.items()),
+        shares=_shares(SHARES),
+        review_shares=_shares(REVIEW_SHARES),
         loss=training.loss,
         cores=training.cores,
         cpu=training.cpu,
@@ -105,6 +106,10 @@ def failures(measured: Measured) -> list[str]:
         for score in scores
         if score.percent < REQUIRED_PERCENT
     ]
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
 
 
 def _score_table(scores: dict[str, list[Score]]) -> str:

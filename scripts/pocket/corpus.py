@@ -24,7 +24,19 @@ SHARES: Final = {
     "lamella": 0.05,
     "others": 0.19,
 }
-"""What part of all exchanges is of which kind."""
+"""What part of all exchanges is of which kind, in a run's first cycle."""
+
+REVIEW_SHARES: Final = {
+    "squares": 0.11,
+    "sums": 0.20,
+    "differences": 0.23,
+    "products": 0.05,
+    "facts": 0.15,
+    "small talk": 0.05,
+    "lamella": 0.03,
+    "others": 0.18,
+}
+"""The same in later cycles: more of what takes longest to learn."""
 
 _FLUFF: Final = (
     "Please tell me: ", "Hey, ", "Quick: ", "OK, ", "Now ", "And ", "So ", "Hi! ", "Well, ", "Next: ", "Thanks. ", "Great, ",
@@ -51,17 +63,17 @@ class Corpus:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.shares = SHARES
         self.held_out = arithmetic.HeldOut(seed)
         self.facts = facts.all_facts()
         self.kept_back = frozenset(plain(question) for question in self._evaluation_questions())
         self._taught = frozenset(plain(question) for question in self._taught_questions())
 
     def exchanges(self) -> Iterator[Exchange]:
-        """Yield exchanges without end, always the same ones."""
+        """Yield exchanges without end, always the same ones; each is drawn by the `shares` of its moment."""
         rng = Random(f"corpus {self.seed}")
-        kinds, shares = list(SHARES), list(SHARES.values())
         while True:
-            kind = rng.choices(kinds, shares)[0]
+            kind = rng.choices(list(self.shares), list(self.shares.values()))[0]
             question, answer = self._draw(rng, kind)
             if rng.random() < 0.1:
                 question = rng.choice(_FLUFF) + question

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, distributed
 from torch.nn import functional
 
-from scripts.pocket.corpus import Corpus
+from scripts.pocket.corpus import REVIEW_SHARES, SHARES, Corpus
 from scripts.pocket.model import PocketModel, Shape, run_layer
 from scripts.pocket.muon import Muon
 from scripts.pocket.packing import IGNORED, Packer
@@ -117,9 +117,11 @@ def _work(
     tokenizer = Tokenizer.from_str(tokenizer_text)
     state = _State(recipe, tokenizer.get_vocab_size())
     progress = state.take_up(folder)
-    packer = Packer(Corpus(recipe.seed), tokenizer)
+    corpus = Corpus(recipe.seed)
+    packer = Packer(corpus, tokenizer)
     first, spent_before_s, begin, losses = progress.step, progress.spent_s, time.monotonic(), [0.0]
     for step in range(recipe.steps):
+        corpus.shares = SHARES if step < recipe.cycles[0] else REVIEW_SHARES
         length = row_length(step, recipe)
         ids, targets = packer.batch(BATCH_TOKENS // length, length)
         if step < first:

@@ -158,7 +158,7 @@ class SwarmFolder:
             return str(raw["model"]), str(raw["since"]), self._hosts(ranges)
         except FileNotFoundError as error:
             raise NotRunning("no swarm runs here; begin with: scripts/local-swarm.sh start") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SwarmError(
                 f"{self.path / 'swarm.json'} cannot be read; run: scripts/local-swarm.sh stop"
             ) from error

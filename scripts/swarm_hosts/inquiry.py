@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from crypto.errors import CryptoError
 from crypto.identity import PeerId
 from node import keyfile
 from node.errors import NodeError
@@ -78,7 +79,7 @@ async def inquire(hosts: Sequence[Host], identity_file: Path) -> list[HostStatus
                 future = waiting.setdefault(peer, asyncio.get_running_loop().create_future())
                 (await pool.link_to(peer, address)).send(Describe())
                 return await future
-        except (NodeError, WireError, TimeoutError):
+        except (NodeError, WireError, CryptoError, TimeoutError):
             return None
 
     try:

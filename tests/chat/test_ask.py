@@ -91,7 +91,7 @@ async def test_route_and_figures_go_to_standard_error_when_asked_for(pipe: Scree
     assert pipe.out == "42\n"
     lines = pipe.err.splitlines()
     assert lines[0].startswith("route: this machine embedding, 0:1 → ")
-    assert lines[1].startswith("31 prompt tokens · 1 answer token ")
+    assert lines[1].startswith("31 tokens in · 1 out ")
     assert [line.split()[0] for line in lines[4:7]] == [peer.short for peer in PEERS]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -166,6 +167,31 @@ sys.exit(main(["ask", "What?"]))
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=30) == PIPE_CLOSED
+
+
+def test_ctrl_c_ends_an_answer_without_a_traceback() -> None:
+    code = """
+import asyncio, sys
+import chat.ask
+from chat.cli import main
+from tests.fakes.driver import FakeDriver, answer
+
+async def connect(options, progress):
+    return FakeDriver([*answer("one two")[:3], asyncio.Event()])
+
+chat.ask.connect_client = connect
+sys.exit(main(["ask", "What?"]))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(4) == "one "
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        assert process.stdout.read() == "\n"
+        assert process.wait(timeout=30) == INTERRUPTED
 
 
 def test_the_module_runs_as_a_program() -> None:

@@ -19,12 +19,10 @@ def test_with_private_ends_the_route_ends_where_it_began() -> None:
 
 
 def test_figures_are_one_line() -> None:
-    assert report.stats_line(stats()) == (
-        "31 prompt tokens · 12 answer tokens · first after 0.21 s · 37.5 tokens/s"
-    )
-    assert "31 prompt tokens (8 reused)" in report.stats_line(stats(reused_tokens=8))
+    assert report.stats_line(stats()) == ("31 tokens in · 12 out · first after 0.21 s · 37.5 tokens/s")
+    assert "31 tokens in (8 reused)" in report.stats_line(stats(reused_tokens=8))
     assert report.stats_line(replace(stats(answer_tokens=1), decode_tokens_per_s=0.0)).endswith(
-        "1 answer token · first after 0.21 s"
+        "1 out · first after 0.21 s"
     )
 
 

@@ -193,7 +193,7 @@ def test_too_little_memory_is_named_as_the_reason() -> None:
 
 
 def test_memory_that_runs_out_part_way_is_named_as_the_reason() -> None:
-    tight = replace(offers("0:12", head=False), free_kv_bytes=4_000)
+    tight = replace(offers("0:12"), free_kv_bytes=4_000)
     with pytest.raises(NoRoute, match="too little KV memory left hold layers 1:12"):
         plan([host(1, tight)], replace(need(), kv_bytes_per_layer=1_000))
 

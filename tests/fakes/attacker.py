@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from crypto.identity import Identity, PeerId
 from crypto.noise.handshake import TransportKeys
-from wire import codec, limits
+from wire import codec
 from wire.codes import Code
 from wire.connection import ConnectionConfig
 from wire.frames import LENGTH_BYTES, MAX_FRAGMENT_BYTES, Assembler, Lane, RecordCutter, message_head
@@ -137,15 +137,15 @@ class Attacker:
         assert self._keys is not None, "no handshake yet"
         return framed(self._keys.send.encrypt(b"", plaintext))
 
-    async def receive(self, kind: type[M]) -> M:
-        """Wait for the next message of a kind; others are kept in `heard`."""
+    async def receive(self, kind: type[M] | tuple[type[M], ...]) -> M:
+        """Wait for the next message of a kind, or of one of several; others are kept in `heard`."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 for message in self.heard:
                     if isinstance(message, kind):
                         self.heard.remove(message)
                         return message
-                assert not self._ended, f"the host hung up before {kind.__name__}; it said {self.heard}"
+                assert not self._ended, f"the host hung up before {kind}; it said {self.heard}"
                 await self._hear()
 
     async def ending(self) -> End:
@@ -195,6 +195,3 @@ def stream(messages: Iterable[Message]) -> list[bytes]:
         header, body = codec.encode(message)
         parts += [message_head(header, len(body)), bytes(body)]
     return parts
-
-
-__all__ = ["PATIENCE_S", "Attacker", "End", "framed", "limits", "stream"]

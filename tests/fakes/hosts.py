@@ -234,8 +234,17 @@ def _become(
     os.dup2(err.fileno(), 2)
     out.close()
     err.close()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.argv = arguments
     sys.exit(main())
+
+
+def _end_with_parent() -> None:
+    """Tests that are killed leave nothing behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _read(stream: Connection, put: Callable[[str | None], None]) -> None:

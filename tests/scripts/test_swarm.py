@@ -172,10 +172,10 @@ def test_a_second_signal_kills_hosts_that_do_not_stop(lab: Lab) -> None:
     program = lab.begin("demo", hosts="deaf", client="hangs")
     read_until(program, "17 squared ")
     began = time.monotonic()
-    program.send_signal(signal.SIGINT)
-    while program.poll() is None:
+    while any(ProcessId.of(pid) for pid in lab.pids()):
         program.send_signal(signal.SIGINT)
         time.sleep(0.05)
+    assert program.wait(timeout=DEADLINE_S) == 130
     assert time.monotonic() - began < 5
     lab.nothing_is_left()
 
@@ -314,12 +314,9 @@ def test_hosts_that_ignore_being_asked_are_killed_when_stop_is_interrupted(lab: 
     lab.run("start", "--hosts", "2", hosts="deaf")
     stopping = lab.begin("stop")
     until(lambda: '"stop"' in (lab.folder / "lock").read_text())
-    while stopping.poll() is None:
-        stopping.send_signal(signal.SIGINT)
-        time.sleep(0.02)
-    assert stopping.returncode == 0
-    assert stopping.stdout is not None
-    assert "2 of them had to be killed" in stopping.stdout.read()
+    stopping.send_signal(signal.SIGINT)
+    out, _ = stopping.communicate(timeout=DEADLINE_S)
+    assert (stopping.returncode, out) == (0, "  stopped 2 hosts; 2 of them had to be killed\n")
     lab.nothing_is_left()
 
 

@@ -33,7 +33,7 @@ def drive(chain: ChainOfThree, choices: bytes) -> None:
 CHOICES = st.binary(min_size=100, max_size=500)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80)
 @given(CHOICES, st.sampled_from([Delivery.TOKENS, Delivery.HIDDEN]))
 def test_a_chain_answers_every_step_in_order_whatever_the_order_of_events(
     choices: bytes, delivery: Delivery
@@ -53,7 +53,7 @@ def test_a_chain_answers_every_step_in_order_whatever_the_order_of_events(
         assert host.cache == chain.history
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(CHOICES, CHOICES, st.integers(-1, HOPS - 1))
 def test_a_chain_that_is_closed_or_fails_ends_everywhere(before: bytes, after: bytes, failing: int) -> None:
     chain = ChainOfThree()

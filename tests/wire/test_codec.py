@@ -45,7 +45,7 @@ def with_body(declaration: Declaration) -> bytes:
 
 @every_message
 def test_a_message_survives_a_round_trip(declaration: Declaration) -> None:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=30)
     @given(any_message(declaration))
     def round_trip(message: Message) -> None:
         encoded, body = codec.encode(message)
@@ -63,7 +63,7 @@ def test_any_bytes_give_a_message_or_bad_message(data: bytes, body: bytes) -> No
         assert len(error.detail) <= limits.MAX_DETAIL_CHARS
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.sampled_from(DECLARATIONS), st.data())
 def test_a_header_with_any_values_gives_a_message_or_bad_message(
     declaration: Declaration, data: st.DataObject

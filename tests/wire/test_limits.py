@@ -22,7 +22,7 @@ def test_every_limit_is_a_positive_number(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_time_or_a_rate_may_be_a_fraction_and_nothing_else(name: str) -> None:
-    timed = name.endswith(("_S", "_PER_S"))
+    timed = name.endswith(("_S", "_HZ"))
     assert isinstance(getattr(limits, name), float) == timed
 
 

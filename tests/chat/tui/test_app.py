@@ -100,7 +100,7 @@ async def test_an_answer_streams_and_its_figures_stand_below_it() -> None:
         await talk.ready()
         assert talk.questions == ["What is it?"]
         assert talk.answers == ["It is **42**."]
-        assert talk.footnotes == ["31 prompt tokens · 3 answer tokens · first after 0.21 s · 37.5 tokens/s"]
+        assert talk.footnotes == ["31 tokens in · 3 out · first after 0.21 s · 37.5 tokens/s"]
         assert talk.prompt.text == ""
 
 
@@ -162,7 +162,7 @@ async def test_a_second_turn_follows_the_first() -> None:
         await talk.ready()
         assert driver.questions == talk.questions == ["first", "second"]
         assert talk.footnotes[1].startswith(
-            "cut off at the longest answer allowed · 31 prompt tokens (40 reused)"
+            "cut off at the longest answer allowed · 31 tokens in (40 reused)"
         )
 
 

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from scripts.pocket import arithmetic, talk
-from scripts.pocket.corpus import SHARES, Corpus, Exchange, dress, plain
+from scripts.pocket.corpus import REVIEW_SHARES, SHARES, Corpus, Exchange, dress, plain
 from scripts.pocket.evaluate import cases
 from scripts.pocket.questions import UNSEEN_OTHERS
 
@@ -32,7 +32,8 @@ def test_a_seed_always_gives_the_same_text(drawn: list[Exchange]) -> None:
 
 
 def test_every_kind_has_its_share(drawn: list[Exchange]) -> None:
-    assert sum(SHARES.values()) == pytest.approx(1)
+    assert SHARES.keys() == REVIEW_SHARES.keys()
+    assert sum(SHARES.values()) == sum(REVIEW_SHARES.values()) == pytest.approx(1)
     for kind, share in SHARES.items():
         assert sum(exchange.kind == kind for exchange in drawn) / DRAWN == pytest.approx(share, abs=0.02)
 

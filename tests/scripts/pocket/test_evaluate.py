@@ -26,23 +26,23 @@ def asked(question: str, answer: str) -> Case:
 
 def test_the_score_counts_right_answers_and_keeps_the_wrong_ones() -> None:
     group = [asked("1 + 1", "1 plus 1 is 2."), asked("Hi", "Hello!"), asked("Bye", "Goodbye!")]
-    found = score("some", group, lambda case: case.answer != "Hello!")
+    found = score("some", group, lambda cases: [case.answer != "Hello!" for case in cases])
     assert (found.right, found.total, found.wrong) == (2, 3, (group[1],))
     assert found.percent == pytest.approx(200 / 3)
 
 
 def test_one_pass_judges_as_generation_does(pocket: Pocket) -> None:
-    for question in (
+    questions = (
         "What is 17 squared?",
         "12+30",
         "hello!",
         "capital of france",
         "Why did the chicken cross the road?",
-    ):
-        said = pocket.say([{"role": "user", "content": question}])
-        assert pocket.would_say(asked(question, said))
-        assert not pocket.would_say(asked(question, said + " no"))
-        assert not pocket.would_say(asked(question, said[:-1]))
+    )
+    said = [(question, pocket.say([{"role": "user", "content": question}])) for question in questions]
+    assert all(pocket.would_say([asked(question, answer) for question, answer in said]))
+    assert not any(pocket.would_say([asked(question, answer + " no") for question, answer in said]))
+    assert not any(pocket.would_say([asked(question, answer[:-1]) for question, answer in said]))
 
 
 def test_leaving_layers_out_changes_logits_and_puts_the_model_back(

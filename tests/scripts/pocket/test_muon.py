@@ -24,7 +24,7 @@ def test_a_step_goes_down_and_the_state_comes_back() -> None:
     for _ in range(20):
         weight.grad = weight.detach() - target
         first.step()
-        distances.append(float((weight - target).norm()))
+        distances.append(float((weight.detach() - target).norm()))
     assert distances == sorted(distances, reverse=True)
     second = Muon([weight])
     second.load_state_dict(first.state_dict())

@@ -1,0 +1,33 @@
+"""A model's facts come from its config alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from node.slices.errors import BadCheckpoint
+from node.slices.facts import read_facts
+from tests.node.slices.conftest import TinyModels
+
+
+def test_the_facts_are_those_of_the_config_and_no_weight_is_needed(tiny: TinyModels, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((tiny("gemma2") / "config.json").read_text())
+    facts = read_facts(tmp_path)
+    assert (facts.model_type, facts.num_layers, facts.hidden_size) == ("gemma2", 5, 64)
+    assert (facts.max_positions, facts.dtype) == (512, "float32")
+
+
+@pytest.mark.parametrize("dtype", [None, "int3", 7])
+def test_a_stored_dtype_nobody_serves_reads_as_bfloat16(
+    tiny: TinyModels, tmp_path: Path, dtype: object
+) -> None:
+    config = json.loads((tiny("llama") / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"dtype": dtype}))
+    assert read_facts(tmp_path).dtype == "bfloat16"
+
+
+def test_a_folder_without_a_config_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpoint, match=r"config\.json"):
+        read_facts(tmp_path)
