@@ -30,9 +30,7 @@ def main() -> int:
     except daemon.Interrupted as error:
         status.say("stopped", f"lamella-node: {error.cause}", cut_off=0)
     except (NodeError, SliceError) as error:
-        status.say("error", f"lamella-node: {error}", message=str(error))
-        if config.json:
-            print(f"lamella-node: {error}", file=sys.stderr)
+        status.fail(str(error))
         return 1
     return 0
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from node.config import DEFAULT_GRACE_S, DEFAULT_KV_BYTES, DTYPES, NodeConfig, SliceRequest
+from node.status import StatusLine
 from wire import limits
 from wire.errors import InvalidValue
 from wire.types import Address, LayerRange
@@ -29,8 +31,9 @@ exit codes: 0 stopped when asked, 1 could not start or go on, 2 wrong usage
 
 def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
     """Read the command line. Exits with 2 and a sentence on wrong usage, with 0 after `--help` or `--version`."""
-    parser = _parser()
-    words = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser(as_json="--json" in given)
+    words = parser.parse_args(given)
     slices: list[SliceRequest] = []
     for model, ranges in words.slices or []:
         slices += [SliceRequest(model, layers) for layers in ranges] or [SliceRequest(model, None)]
@@ -51,14 +54,26 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, told to a script as well if there is one."""
+
+    as_json = False
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end."""
+        StatusLine(as_json=self.as_json).fail(f"{message}; `{self.prog} --help` lists the options")
+        self.exit(2)
+
+
+def _parser(*, as_json: bool) -> argparse.ArgumentParser:
+    parser = _Parser(
         prog="lamella-node",
         description="Serve layers of a language model to the peers of a swarm.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.as_json = as_json
     add = parser.add_argument
     add("--version", action="version", version=f"lamella-node {version('lamella')}")
     add(

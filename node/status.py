@@ -27,17 +27,26 @@ class StatusLine:
         """Report an event: `facts` to a script, the sentence to a person."""
         if self._json:
             _write(self._out, json.dumps({"event": event, **facts}) + "\n")
-            return
-        if self._open_line:
-            _write(self._err, "\n")
-            self._open_line = False
-        _write(self._err, sentence + "\n")
+        else:
+            self._tell(sentence)
+
+    def fail(self, message: str) -> None:
+        """Report why the host ends: to a person in any case, and as the event `error` to a script."""
+        if self._json:
+            self.say("error", message, message=message)
+        self._tell(f"lamella-node: {message}")
 
     def progress(self, what: str, fraction: float) -> None:
         """Show how far a long step is, on a terminal only; scripts get whole events."""
         if self._terminal and not self._json:
             _write(self._err, f"\r{what} {fraction:4.0%}")
             self._open_line = True
+
+    def _tell(self, sentence: str) -> None:
+        if self._open_line:
+            _write(self._err, "\n")
+            self._open_line = False
+        _write(self._err, sentence + "\n")
 
 
 def _write(stream: TextIO, text: str) -> None:

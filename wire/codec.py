@@ -30,10 +30,10 @@ def encode(message: Message) -> tuple[bytes, Body]:
     """Return the CBOR header and the raw body (empty when the message has none; not copied)."""
     declaration = message.declaration
     header: dict[str, object] = {_ID: declaration.id}
-    for name, field in declaration.fields.items():
+    for name, encoder in declaration.encoders:
         value = getattr(message, name)
         if value is not None:
-            header[name] = field.encode(value)
+            header[name] = value if encoder is None else encoder(value)
     return dumps(header), (message.body if declaration.has_body else b"")  # type: ignore[attr-defined]
 
 
@@ -54,12 +54,14 @@ def decode(header: bytes | memoryview, body: Body) -> Message:
     if declaration is None:
         raise UnknownMessage(message_id)
     values: dict[str, object] = {}
-    for name, field in declaration.fields.items():
+    for name, decoder, optional in declaration.decoders:
         value = raw.get(name)
-        if value is None and name not in declaration.optional:
-            raise BadMessage(f"{declaration.name} lacks its field {name}")
+        if value is None:
+            if not optional:
+                raise BadMessage(f"{declaration.name} lacks its field {name}")
+            continue
         try:
-            values[name] = field.decode(value)
+            values[name] = decoder(value)
         except BadMessage as error:
             raise BadMessage(f"{declaration.name}.{name}: {error.detail}") from error
     if declaration.has_body:

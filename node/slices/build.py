@@ -12,6 +12,7 @@ decides by the other whether the code is its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -98,12 +99,16 @@ class Parts:
     head: bool
 
 
-def holed_class(cls: Any, parts: Parts, crossing: Crossing) -> Any:
-    """A throw-away subclass of a `*ForCausalLM` whose instances have only `parts`."""
+def holed_class(cls: Any, parts: Parts, crossing: Crossing, check: Callable[[Any], None]) -> Any:
+    """A throw-away subclass of a `*ForCausalLM` whose instances have only `parts`.
+
+    `check` sees each instance before it has any memory, and may refuse it by raising.
+    """
 
     def __init__(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         cls.__init__(self, config, *args, **kwargs)
         _prune(self, parts, crossing)
+        check(self)
 
     namespace = {"__init__": __init__, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
     return type(cls.__name__, (cls,), namespace)
@@ -148,6 +153,12 @@ def needs_tensor(name: str, layer: int | None, parts: Parts, *, tied: bool) -> b
     if "embed_tokens." in name:
         return parts.embed or (parts.head and tied)
     return parts.head
+
+
+def untied_elements(model: Any) -> int:
+    """Numbers that the model's parameters need from a checkpoint."""
+    tied = model.all_tied_weights_keys
+    return sum(tensor.numel() for name, tensor in model.named_parameters() if name not in tied)
 
 
 def weight_bytes(model: nn.Module) -> int:

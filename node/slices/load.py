@@ -8,7 +8,7 @@ buffers are those of the whole model. A tensor that is missing would be filled w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -18,6 +18,10 @@ from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec
 from node.slices.weights import Weights, layer_of
+
+MAX_UNBACKED_ELEMENTS: Final = 1 << 24
+"""Security limit: parameters a config may ask for beyond those on disk. transformers fills what it misses with random
+numbers before we see the list of it, so a config must not make it fill all memory."""
 
 
 def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = None) -> Slice:
@@ -50,7 +54,14 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
 
     weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read)
     total = max(1, weights.nbytes)
-    model = _fill(build.holed_class(cls, parts, crossing), config, spec, weights)
+
+    def check(model: Any) -> None:
+        asked = build.untied_elements(model)
+        if asked > weights.elements + MAX_UNBACKED_ELEMENTS:
+            problem = f"asks for {asked} parameters in these layers, the files have {weights.elements}"
+            raise BadCheckpoint(spec.checkpoint / "config.json", problem)
+
+    model = _fill(build.holed_class(cls, parts, crossing, check), config, spec, weights)
     build.close_positions(model, spec.layers, crossing)
     loaded = Slice(spec, model, crossing)
     if progress is not None:

@@ -126,6 +126,11 @@ class Weights:
         """Bytes on disk of the wanted tensors together."""
         return sum(tensor.nbytes for tensor in self._tensors.values())
 
+    @property
+    def elements(self) -> int:
+        """Numbers in the wanted tensors together."""
+        return sum(math.prod(tensor.shape) for tensor in self._tensors.values())
+
 
 def _files(folder: Path, wanted: Callable[[str], bool]) -> dict[Path, list[str] | None]:
     """The files to open, each with the wanted names in it; None where only its own header knows them."""

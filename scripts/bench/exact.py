@@ -4,8 +4,8 @@
     python -m scripts.bench.exact --prompts 20 --json
 
 Hosts are `lamella-node` processes on loopback, in float32; several clients ask at once, so sessions interleave at every
-host. Prompts are questions the pocket model was and was not trained on, cut and mixed from a fixed seed; the model's own end
-of an answer is ignored, so that every answer has all its tokens. Exits with 1 when any token differs.
+host. Prompts are questions the pocket model was and was not trained on, cut and mixed from a fixed seed; the model's
+own end of an answer is ignored, so that every answer has all its tokens. Exits with 1 when any token differs.
 """
 
 from __future__ import annotations

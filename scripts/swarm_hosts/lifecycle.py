@@ -124,7 +124,7 @@ class Launch:
 
 
 async def stop(hosts: Iterable[Host], hurry: asyncio.Event, *, grace_s: float = STOP_GRACE_S) -> int:
-    """Ask hosts to stop, kill those that do not in time or once there is no patience; return how many were killed.
+    """Ask hosts to stop, kill those that do not in time or once there is no patience; return how many did not stop.
 
     Raises:
         SwarmError: one is still there after it was killed (stuck in the system).
@@ -137,7 +137,7 @@ async def stop(hosts: Iterable[Host], hurry: asyncio.Event, *, grace_s: float = 
     try:
         all_gone: asyncio.Future[Any] = asyncio.gather(*waiting)
         await asyncio.wait([all_gone, impatience], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
-        killed = sum(process.send(signal.SIGKILL) for process in found)
+        killed = [host for process, host in found.items() if process.send(signal.SIGKILL)]
         await asyncio.wait([all_gone], timeout=KILL_TIMEOUT_S)
     finally:
         for task in (*waiting, impatience):
@@ -145,7 +145,8 @@ async def stop(hosts: Iterable[Host], hurry: asyncio.Event, *, grace_s: float = 
     stuck = [f"{host.name} (pid {process.pid})" for process, host in found.items() if process.alive]
     if stuck:
         raise SwarmError(f"{', '.join(stuck)} cannot be killed; the system holds it")
-    return killed
+    # One that has said its last words only took long to end.
+    return sum(host.said("stopped") is None for host in killed)
 
 
 def _failure(host: Host, child: subprocess.Popen[bytes]) -> HostFailed:

@@ -227,6 +227,23 @@ def test_a_cut_drops_steps_that_wait_and_restores_the_whole_window() -> None:
     assert sum(isinstance(message, Forward) for _, message in machine.messages_to_send()) == WINDOW
 
 
+def test_a_cut_drops_results_that_wait_for_credit_and_late_ones() -> None:
+    machine = opened()
+    feed(machine, *map(step, range(WINDOW)))
+    compute(machine)
+    late = step(WINDOW)
+    feed(machine, late)
+    compute(machine)
+    machine.messages_to_send()
+    feed(machine, cut(0, next_step=WINDOW + 1))
+    compute(machine)
+    machine.deliver(late, replace(late, session=SESSIONS[2]))
+    feed(machine, step(WINDOW + 1, position=0, epoch=1))
+    compute(machine)
+    passed_on = [message for _, message in machine.messages_to_send() if isinstance(message, Forward)]
+    assert [(one.epoch, one.step) for one in passed_on] == [(1, WINDOW + 1)]
+
+
 def test_steps_and_credits_of_the_epoch_before_a_cut_are_ignored() -> None:
     machine = after_four_steps()
     feed(machine, cut(0), step(4), step(9, position=300), Credit(session=SESSIONS[2], epoch=0, step=3))

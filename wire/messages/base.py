@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Annotated, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
-from wire.fields import Field, Maybe
+from wire.fields import Field, Maybe, Plain
 
 Body = bytes | bytearray | memoryview
 M = TypeVar("M", bound="Message")
@@ -40,9 +40,17 @@ class Declaration:
     cls: type[Message]
     fields: Mapping[str, Field]
     """The header's fields in order; `body` is not among them."""
-    optional: frozenset[str]
+    encoders: tuple[tuple[str, Callable[[object], object] | None], ...]
+    """How each field becomes its CBOR value; None where it is that value already."""
+    decoders: tuple[tuple[str, Callable[[object], object], bool], ...]
+    """How each field is read, and whether it may be absent."""
     has_body: bool
     """Whether raw tensor bytes follow the header."""
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The fields that may be absent."""
+        return frozenset(name for name, _, optional in self.decoders if optional)
 
 
 _by_id: dict[int, Declaration] = {}
@@ -70,7 +78,10 @@ def register(id: int, name: str, *, sender: str) -> Callable[[type[M]], type[M]]
             sender=sender,
             cls=cls,
             fields=MappingProxyType(header),
-            optional=frozenset(key for key, kind in header.items() if isinstance(kind, Maybe)),
+            encoders=tuple(
+                (name, None if isinstance(kind, Plain) else kind.encode) for name, kind in header.items()
+            ),
+            decoders=tuple((name, kind.decode, isinstance(kind, Maybe)) for name, kind in header.items()),
             has_body="body" in hints,
         )
         _by_id[id] = cls.declaration

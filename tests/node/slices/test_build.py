@@ -22,7 +22,7 @@ def made(
     entry, config = load_config(tiny(family))
     parts = build.Parts(layers=LayerRange(start, end), embed=embed, head=head)
     with torch.device("meta"):
-        return build.holed_class(causal_class(entry), parts, build.Crossing())(config)
+        return build.holed_class(causal_class(entry), parts, build.Crossing(), lambda model: None)(config)
 
 
 def test_only_owned_layers_have_parameters_under_their_own_names(tiny: TinyModels) -> None:

@@ -185,6 +185,20 @@ def test_a_config_that_does_not_fit_its_tensors_is_an_error_of_ours(
         load(copy, 1, 3)
 
 
+@pytest.mark.parametrize("change", [{"intermediate_size": 10**9}, {"num_attention_heads": 10**8}])
+def test_a_config_cannot_make_memory_fill_with_parameters_that_no_file_backs(
+    copy: Path, change: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocated(*args: object, **kwargs: object) -> None:
+        raise AssertionError("memory was taken")
+
+    monkeypatch.setattr(torch, "empty_like", allocated)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(BadCheckpoint, match=r"config\.json: asks for \d+ parameters"):
+        load(copy, 1, 3)
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_head_alone_has_the_weights_of_a_head_whether_tied_or_not(tmp_path: Path, tied: bool) -> None:
     folder = write_tiny(tmp_path, "llama", tie_word_embeddings=tied)
