@@ -88,7 +88,7 @@ def family_of(raw: dict[str, Any]) -> Family:
     """The family of a parsed `config.json`. Raises `UnsupportedModel`, with the reason."""
     model_type = raw.get("model_type")
     if not isinstance(model_type, str):
-        raise UnsupportedModel("?", "config.json has no model_type")
+        raise UnsupportedModel("?", "config.json has no model_type; download the checkpoint again")
     if model_type not in FAMILIES:
         reason = REFUSED.get(model_type, "its slices are not proven to equal the whole model")
         raise UnsupportedModel(model_type, f"{reason}; supported are {', '.join(FAMILIES)}")

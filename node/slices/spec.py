@@ -48,6 +48,6 @@ class SliceSpec:
     def check(self, num_layers: int) -> None:
         """Raise `InvalidSlice` unless a model of `num_layers` layers has this slice."""
         if self.layers.end > num_layers:
-            raise InvalidSlice(f"layers {self.layers} are not within the model's 0:{num_layers}")
+            raise InvalidSlice(f"the model has no layers {self.layers}; choose among 0:{num_layers}")
         if self.head and self.layers.end != num_layers:
             raise InvalidSlice(f"the head goes with layers to {num_layers}, not {self.layers}")

@@ -86,7 +86,7 @@ def _config(**changes: object) -> Change:
 
 def _shard(folder: Path) -> Path:
     """The file that holds layer 1."""
-    index = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    index: dict[str, str] = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
     return folder / next(file for name, file in index.items() if name.startswith("model.layers.1."))
 
 

@@ -537,7 +537,7 @@ async def test_a_cut_that_overtakes_its_steps_is_made_or_ends_the_session(
     await attacker.receive(Ready)
     await attacker.send(_forward(opened.session, count=64), _cut(opened.session, position=64, next_step=1))
     # The step was computed before the cut came, or was dropped by it: then there is nothing to cut back to.
-    said = await attacker.receive((Truncated, Abort))
+    said: Truncated | Abort = await attacker.receive(Truncated, Abort)
     if isinstance(said, Truncated):
         assert said.position == 64
     else:

@@ -137,15 +137,15 @@ class Attacker:
         assert self._keys is not None, "no handshake yet"
         return framed(self._keys.send.encrypt(b"", plaintext))
 
-    async def receive(self, kind: type[M] | tuple[type[M], ...]) -> M:
-        """Wait for the next message of a kind, or of one of several; others are kept in `heard`."""
+    async def receive(self, *kinds: type[M]) -> M:
+        """Wait for the next message of one of these kinds; others are kept in `heard`."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 for message in self.heard:
-                    if isinstance(message, kind):
+                    if isinstance(message, kinds):
                         self.heard.remove(message)
                         return message
-                assert not self._ended, f"the host hung up before {kind}; it said {self.heard}"
+                assert not self._ended, f"the host hung up before {kinds}; it said {self.heard}"
                 await self._hear()
 
     async def ending(self) -> End:

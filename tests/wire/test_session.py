@@ -186,12 +186,12 @@ def test_a_tail_gives_credit_for_steps_whose_answers_have_left() -> None:
     ]
 
 
-def test_credit_for_what_was_never_received_is_ignored() -> None:
+def test_credit_for_steps_or_epochs_that_never_were_is_ignored() -> None:
     machine = opened()
     feed(machine, Credit(session=SESSIONS[2], epoch=0, step=1_000_000))
-    feed(machine, Credit(session=SESSIONS[2], epoch=7, step=0))
     feed(machine, *map(step, range(WINDOW)))
     compute(machine)
+    feed(machine, Credit(session=SESSIONS[2], epoch=7, step=WINDOW - 1))
     feed(machine, step(WINDOW))
     compute(machine)
     assert sum(isinstance(message, Forward) for _, message in machine.messages_to_send()) == WINDOW

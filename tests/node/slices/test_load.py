@@ -185,7 +185,7 @@ def test_a_config_that_does_not_fit_its_tensors_is_an_error_of_ours(
         load(copy, 1, 3)
 
 
-@pytest.mark.parametrize("change", [{"intermediate_size": 10**9}, {"num_attention_heads": 10**8}])
+@pytest.mark.parametrize("change", [{"intermediate_size": 10**9}, {"head_dim": 10**7}])
 def test_a_config_cannot_make_memory_fill_with_parameters_that_no_file_backs(
     copy: Path, change: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

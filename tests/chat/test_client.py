@@ -1,0 +1,161 @@
+"""The wiring of a client: real links, real slices and real sessions against hosts in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from chat.client import Client, connect
+from chat.driver import ClientOptions, Contact
+from chat.errors import ChatError, HostUnreachable, ModelError, NoRoute, UsageError
+from chat.events import Finished, Planned, Prefilling
+from crypto.identity import Identity
+from node.forward import SessionHost
+from node.hosting import HostedSlice
+from node.slices.budget import KVBudget
+from node.slices.compute import ComputeThread
+from node.slices.load import load_slice
+from node.slices.spec import SliceSpec
+from node.store import checkpoint
+from node.transport.pool import LinkPool
+from scripts.make_model import write_tiny
+from tests.fakes import chat_folder
+from wire.tensors import DType
+from wire.types import Address, LayerRange
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = write_tiny(tmp_path_factory.mktemp("models") / "tiny", "llama", vocab_size=512)
+    return chat_folder.byte_level(made)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATA", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+
+
+@asynccontextmanager
+async def host(folder: Path, layers: str, seed: int, tmp_path: Path) -> AsyncIterator[Contact]:
+    """One host, as the daemon wires it."""
+    identity = Identity.from_seed(bytes([seed]) * 32)
+    compute = ComputeThread(1)
+    serving = SessionHost(me=identity.peer_id, compute=compute, budget=KVBudget(1 << 20))
+    pool = LinkPool(
+        identity,
+        "main",
+        "test",
+        on_message=serving.on_message,
+        on_closed=serving.on_closed,
+        is_busy=serving.is_busy,
+    )
+    serving.connect(pool)
+    compute.start()
+    held = LayerRange.parse(layers)
+    spec = SliceSpec(checkpoint=folder, layers=held, head=held.end == 5, dtype="float32")
+    serving.slices = (
+        HostedSlice(
+            model=checkpoint.model_id(folder, cache_dir=tmp_path / "cache"),
+            name="tiny",
+            dtype=DType.FLOAT32,
+            slice=await compute.run(load_slice, spec),
+        ),
+    )
+    try:
+        yield Contact(await pool.listen(Address("127.0.0.1", 0)), identity.peer_id)
+    finally:
+        await serving.finish(0.0)
+        await pool.close()
+        await compute.stop()
+
+
+def options(folder: Path, *contacts: Contact, **changes: object) -> ClientOptions:
+    fields: dict[str, object] = {
+        "model": str(folder),
+        "contacts": contacts,
+        "dtype": "float32",
+        "max_tokens": 6,
+        "context": 128,
+        "threads": 1,
+    }
+    return ClientOptions(**(fields | changes))  # type: ignore[arg-type]  # fields by name
+
+
+async def ask(client: Client, text: str) -> tuple[list[object], Finished]:
+    events = [event async for event in client.ask(text)]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    return list(events), finished
+
+
+async def test_answers_the_same_however_the_layers_are_cut_and_turn_two_sends_only_what_is_new(
+    folder: Path, tmp_path: Path
+) -> None:
+    answers: set[tuple[str, ...]] = set()
+    async with host(folder, "1:4", 1, tmp_path) as low, host(folder, "2:5", 2, tmp_path) as high:
+        for changes in ({}, {"front_layers": 3}, {"private_ends": True}):
+            client = await connect(options(folder, low, high, **changes))
+            try:
+                events, first = await ask(client, "hello there")
+                assert isinstance(events[0], Planned)
+                more, second = await ask(client, "and now?")
+                assert not any(isinstance(event, Planned) for event in more)
+                progress = [event for event in more if isinstance(event, Prefilling)]
+                assert progress[0].reused_tokens == first.stats.prompt_tokens + first.stats.answer_tokens - 1
+                assert second.stats.prompt_tokens == progress[0].reused_tokens + progress[0].total_tokens
+                answers.add((first.text, second.text))
+                await client.reset()
+                _, again = await ask(client, "hello there")
+                assert (again.text, again.stats.reused_tokens) == (first.text, 0)
+            finally:
+                await client.close()
+                await client.close()
+    assert len(answers) == 1
+
+
+async def test_a_contact_that_does_not_answer_is_done_without(folder: Path, tmp_path: Path) -> None:
+    nobody = Contact(Address("127.0.0.1", 1))
+    async with host(folder, "1:5", 1, tmp_path) as whole:
+        client = await connect(options(folder, nobody, whole))
+        try:
+            await ask(client, "hello")
+        finally:
+            await client.close()
+
+
+async def test_a_gap_is_named(folder: Path, tmp_path: Path) -> None:
+    async with host(folder, "3:5", 1, tmp_path) as high:
+        client = await connect(options(folder, high))
+        try:
+            with pytest.raises(NoRoute, match="1:3"):
+                await ask(client, "hello")
+        finally:
+            await client.close()
+
+
+async def test_a_host_that_is_not_who_it_should_be_is_not_spoken_to(folder: Path, tmp_path: Path) -> None:
+    async with host(folder, "1:5", 1, tmp_path) as honest:
+        stranger = Contact(honest.address, Identity.from_seed(b"z" * 32).peer_id)
+        with pytest.raises(HostUnreachable, match="no host could be reached"):
+            await connect(options(folder, stranger))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"model": "no-such-model"}, ModelError, "no-such-model"),
+        ({"contacts": ()}, HostUnreachable, "--peer"),
+        ({"contacts": (Contact(Address("127.0.0.1", 1)),)}, HostUnreachable, "127.0.0.1:1"),
+        ({"front_layers": 5}, UsageError, "at most 4"),
+    ],
+)
+async def test_what_cannot_be_started_says_why(
+    folder: Path, changes: dict[str, object], error: type[ChatError], words: str
+) -> None:
+    unused: dict[str, object] = {"contacts": (Contact(Address("127.0.0.1", 1)),)}
+    with pytest.raises(error, match=words):
+        await connect(options(folder, **(unused | changes)))

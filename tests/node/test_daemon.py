@@ -1,0 +1,119 @@
+"""The daemon says when it is ready, serves what it was asked to, and stops when told, whatever it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node import daemon
+from node.config import NodeConfig, SliceRequest
+from node.errors import NodeError
+from node.slices.errors import SliceError
+from node.status import StatusLine
+from scripts.make_model import write_tiny
+from wire.types import Address, LayerRange
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("models") / "tiny", "llama")
+
+
+class Running:
+    """A daemon as a task of this loop."""
+
+    def __init__(self, folder: Path, home: Path, *layers: str | None, **changes: Any) -> None:
+        slices = tuple(SliceRequest(str(folder), LayerRange.parse(one) if one else None) for one in layers)
+        fields: dict[str, Any] = {
+            "slices": slices,
+            "listen": Address("127.0.0.1", 0),
+            "identity_file": home / "identity",
+            "threads": 1,
+            "json": True,
+            "grace_s": 0.2,
+        }
+        self.out = io.StringIO()
+        config = NodeConfig(**(fields | changes))
+        self.task = asyncio.create_task(daemon.run(config, StatusLine(as_json=True, out=self.out)))
+
+    def said(self, event: str) -> dict[str, Any] | None:
+        lines = [json.loads(line) for line in self.out.getvalue().splitlines()]
+        return next((line for line in lines if line["event"] == event), None)
+
+    async def until(self, event: str) -> dict[str, Any]:
+        async with asyncio.timeout(60):
+            while (line := self.said(event)) is None:
+                if self.task.done():
+                    self.task.result()
+                    raise AssertionError(f"the daemon ended without saying {event}")
+                await asyncio.sleep(0.01)
+        return line
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serves_several_ranges_until_it_is_told_to_stop(
+    folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    running = Running(folder, tmp_path, "0:2", "3:5", None)
+    ready = await running.until("ready")
+    assert [(one["layers"], one["head"]) for one in ready["slices"]] == [
+        ("0:2", False),
+        ("3:5", True),
+        ("0:5", True),
+    ]
+    assert {one["dtype"] for one in ready["slices"]} == {"f32"}
+    assert len({one["model"] for one in ready["slices"]}) == 1
+    os.kill(os.getpid(), number)
+    async with asyncio.timeout(10):
+        await running.task
+    assert running.said("stopped") == {"event": "stopped", "cut_off": 0}
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", Address.parse(ready["address"]).port)
+
+
+async def test_a_stop_while_loading_ends_the_loading(folder: Path, tmp_path: Path) -> None:
+    running = Running(folder, tmp_path, None)
+    await running.until("loading")
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(daemon.Interrupted):
+        await running.task
+    assert running.said("ready") is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "changes", "words"),
+    [
+        ("3:9", {}, "3:9"),
+        ("0:2", {"listen": Address("192.0.2.1", 1)}, "192.0.2.1"),
+    ],
+)
+async def test_what_cannot_be_served_is_said_before_it_starts(
+    folder: Path, tmp_path: Path, layers: str, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((NodeError, SliceError), match=words):
+        await Running(folder, tmp_path, layers, **changes).task
+
+
+async def test_a_port_in_use_is_told_before_anything_is_loaded(folder: Path, tmp_path: Path) -> None:
+    running = Running(folder, tmp_path, "0:2")
+    ready = await running.until("ready")
+    taken = Address.parse(ready["address"])
+    second = Running(folder, tmp_path, "0:2", listen=taken)
+    with pytest.raises(NodeError, match=str(taken.port)):
+        await second.task
+    assert second.said("loading") is None
+    running.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running.task
