@@ -95,7 +95,7 @@ MAX_SESSIONS_PER_PEER: Final = 64
 """Security limit: open sessions one client may hold at one host."""
 SESSION_WINDOW_STEPS: Final = 8
 """Security limit: steps a sender may be ahead of the receiver's last credit; all a host holds of one session."""
-MAX_STEP_BYTES: Final = 1024 * 1024
+MAX_STEP_BYTES: Final = 2 * 1024 * 1024
 """Security limit: hidden states of one step; with the window, what one session can put on a link or in a host."""
 OPEN_TIMEOUT_S: Final = 20.0
 """From `open` to `ready` or `refused`, the dial to the next hop included."""

@@ -1,4 +1,4 @@
-"""A session host whose slices, links and compute thread are plain objects, so that all it says and holds can be seen."""
+"""A session host whose slices, links and compute thread are plain objects, so that all it says can be seen."""
 
 from __future__ import annotations
 

@@ -44,3 +44,34 @@ def tokens(model: Slice, ids: Sequence[int], count: int, sampling: Sampling) -> 
         if len(drawn) == count:
             return drawn
         fresh = drawn[-1:]
+
+
+def boundaries(folder: Path, cuts: Sequence[int], ids: Sequence[int], prompt: int) -> dict[int, list[bytes]]:
+    """The hidden states that cross each cut, as float32 and as bfloat16 bytes, step by step.
+
+    Args:
+        cuts: layers before which hidden states travel; the model's number of layers for those after the last.
+        ids: the prompt and what was answered.
+        prompt: how many of `ids` are the prompt, which is one step; every other id is one.
+    """
+    import torch
+
+    from node.slices import tensors
+    from node.slices.load import load_slice
+    from node.slices.spec import SliceSpec, Want
+
+    stages = [
+        load_slice(
+            SliceSpec(checkpoint=folder, layers=LayerRange(start, end), embed=start == 0, dtype="float32")
+        )
+        for start, end in zip((0, *cuts), cuts, strict=False)
+    ]
+    caches = [stage.new_cache(stage.spec.layers) for stage in stages]
+    crossed: dict[int, list[bytes]] = {cut: [] for cut in cuts}
+    for step in (ids[:prompt], *([one] for one in ids[prompt:])):
+        hidden = tensors.from_ids(step)
+        for stage, cache, cut in zip(stages, caches, cuts, strict=True):
+            hidden = stage.forward(hidden, cache=cache, position=cache.length, want=Want.HIDDEN)
+            for dtype in (torch.float32, torch.bfloat16):
+                crossed[cut].append(bytes(tensors.to_wire(hidden.to(dtype))[1]))
+    return crossed

@@ -43,9 +43,6 @@ def refused(work: Callable[[], object], words: str, kind: type[StoreError] = Bad
     assert str(caught.value).isprintable()
 
 
-# Finding a model
-
-
 def test_pocket_is_the_model_that_ships_with_the_package() -> None:
     assert resolve("pocket") == Path(checkpoint.__file__).parents[1] / "pocket"
 
@@ -96,9 +93,6 @@ def test_a_folder_that_may_not_be_looked_into_is_refused(
 
     monkeypatch.setattr(Path, "is_dir", deny)
     refused(lambda: resolve(str(folder)), "Permission denied", UnknownModel)
-
-
-# Its files
 
 
 def test_only_the_files_of_the_index_count_or_the_single_one(folder: Path) -> None:
@@ -162,9 +156,6 @@ def test_pickled_weights_are_refused_as_such_and_never_opened(folder: Path, name
 def test_a_folder_without_weights_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     refused(lambda: weight_files(folder), "holds neither model.safetensors nor")
-
-
-# Its manifest
 
 
 def test_the_manifest_holds_every_tensor_and_small_file_by_digest(folder: Path) -> None:
@@ -266,9 +257,6 @@ def test_a_bad_shard_is_found_before_anything_is_digested(tmp_path: Path) -> Non
     folder = write_checkpoint(tmp_path / "model", {"a": b"1"}, {"b": b"2"})
     write_raw(folder / "model-00002-of-00002.safetensors", b'{"b":0}')
     refused(lambda: build_manifest(folder, progress=lambda _: pytest.fail("read")), "described wrongly")
-
-
-# Its id, remembered
 
 
 class Reads:
