@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +14,9 @@ from typing import Final
 from chat.driver import ClientOptions, Contact, Driver
 from chat.errors import ChatError
 from crypto.identity import PeerId
+from node.errors import NodeError
+from node.slices.errors import SliceError
+from node.store import checkpoint
 from scripts.swarm_hosts import answer
 from scripts.swarm_hosts.folder import Host, SwarmFolder
 from scripts.swarm_hosts.interrupts import Interrupts
@@ -30,11 +32,20 @@ _LAST_WORDS_S: Final = 0.5
 class Client:
     """The client of `lamella`, and the part of its start that needs no host."""
 
-    def preload(self, threads: int) -> None:
-        """Import its libraries, the longest part of its start; runs on a thread of its own."""
+    def preload(self, model: str, threads: int) -> None:
+        """Import its libraries and the model's code, the longest part of its start; runs on a thread of its own."""
+        from node.slices import threads as compute_threads
+
         # Before torch is imported, which reads its threading environment once.
-        importlib.import_module("node.slices.threads").prepare(threads)
-        importlib.import_module("chat.client")
+        compute_threads.prepare(threads)
+        import chat.client  # noqa: F401 - `connect` needs it
+        from node.slices import families
+
+        with suppress(
+            NodeError, SliceError
+        ):  # the hosts read the same files, and say what is wrong with them
+            family, _ = families.load_config(checkpoint.resolve(model))
+            families.causal_class(family)
 
     async def connect(self, options: ClientOptions, progress: Callable[[str], None]) -> Driver:
         """Return a conversation ready to be asked. Raises `ChatError`."""
@@ -68,7 +79,7 @@ class Demonstration:
         tasks: list[asyncio.Task[None]] = []
         try:
             launch.start(self.plan, self.command, dies_with_parent=True)
-            imported = _beside(partial(self.client.preload, self.plan.threads))
+            imported = _beside(partial(self.client.preload, self.plan.model, self.plan.threads))
             await launch.until_ready()
             asking = asyncio.create_task(self._ask(launch.hosts, imported, began_s))
             watching = asyncio.create_task(launch.until_one_ends())

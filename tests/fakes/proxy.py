@@ -38,12 +38,14 @@ class RecordingProxy:
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, copy: bytearray) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(_READ_BYTES):
-            copy += data
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    try:
+        with suppress(ConnectionError):
+            while data := await reader.read(_READ_BYTES):
+                copy += data
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
 

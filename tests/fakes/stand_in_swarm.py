@@ -37,7 +37,7 @@ class StandInClient(Client):
 
     behaviour: str
 
-    def preload(self, threads: int) -> None:
+    def preload(self, model: str, threads: int) -> None:
         """Nothing is needed."""
 
     async def connect(self, options: ClientOptions, progress: Callable[[str], None]) -> Driver:
