@@ -85,7 +85,7 @@ class Chain:
         try:
             async with asyncio.timeout(limits.OPEN_TIMEOUT_S):
                 self._flush()
-                await self._until(lambda: all(one.state is ClientState.READY for one in self._order))
+                await self._until(self._all_ready)
         except TimeoutError as error:
             waiting = ", ".join(
                 f"{hop.peer.short} at {hop.address}"
@@ -97,7 +97,7 @@ class Chain:
                 code=Code.TIMEOUT,
             ) from error
         finally:
-            if not all(one.state is ClientState.READY for one in self._order):
+            if not self._all_ready():
                 self.close()
 
     async def send(self, spec: TensorSpec, body: Body, *, position: int, phase: Phase, sample: bool) -> None:
@@ -136,15 +136,16 @@ class Chain:
 
     async def truncate(self, position: int) -> None:
         """Drop all positions from `position` on, and every step under way, on every hop. Raises `ChainBroken`."""
-        self._raise_failure()
-        self._epoch += 1
-        for one in self._order:
-            one.truncate(position)
-        self._answers.clear()
-        self._flush()
         try:
             async with asyncio.timeout(limits.OPEN_TIMEOUT_S):
-                await self._until(lambda: all(one.state is ClientState.READY for one in self._order))
+                # A cut whose caller was cancelled may still be under way.
+                await self._until(self._all_ready)
+                self._epoch += 1
+                for one in self._order:
+                    one.truncate(position)
+                self._answers.clear()
+                self._flush()
+                await self._until(self._all_ready)
         except TimeoutError as error:
             self.close()
             raise ChainBroken(
@@ -173,6 +174,9 @@ class Chain:
             if hop.peer == peer:
                 self._sessions[session].fail(code, detail or code.text)
         self._react()
+
+    def _all_ready(self) -> bool:
+        return all(one.state is ClientState.READY for one in self._order)
 
     def _react(self) -> None:
         for session, one in self._sessions.items():

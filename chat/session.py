@@ -71,6 +71,8 @@ class AnswerSession:
         self._compute = compute
         self._open_chain = open_chain
         self._chain: Chain | None = None
+        self._torn = False
+        """Whether an answer ended without all hops being brought to what is held."""
         self.held: list[int] = []
         """The ids every hop holds KV state for."""
         self.answered: list[int] = []
@@ -88,6 +90,7 @@ class AnswerSession:
         whole = False
         try:
             chain, reused = await self._prepare(ids)
+            self._torn = True
             if reused == 0 or not self.held:
                 yield Planned(route=chain.spec.route)
             token: int | None = None
@@ -112,7 +115,7 @@ class AnswerSession:
             if rest:
                 said.append(rest)
                 yield TextDelta(text=rest, token_ids=())
-            whole = True
+            whole, self._torn = True, False
             yield Finished(
                 reason=reason, text="".join(said), stats=self._stats(chain, len(ids), reused, timing)
             )
@@ -132,7 +135,7 @@ class AnswerSession:
     async def close(self) -> None:
         """End the sessions on every hop and forget what they held."""
         chain, self._chain = self._chain, None
-        self.held = []
+        self.held, self._torn = [], False
         if chain is not None:
             chain.close()
         await self._compute.run(self._front.truncate, 0)
@@ -146,7 +149,7 @@ class AnswerSession:
             if ours != theirs:
                 break
             shared += 1
-        if shared < len(self.held):
+        if self._torn or shared < len(self.held):
             await self._cut(chain, shared)
         return chain, shared
 
@@ -223,12 +226,14 @@ class AnswerSession:
 
     async def _cut(self, chain: Chain, position: int) -> None:
         """Drop positions everywhere; the request goes to the hops first, so that they stop computing at once."""
+        self._torn = True
+        del self.held[position:]
         cutting = asyncio.ensure_future(chain.truncate(position))
         try:
             await self._compute.run(self._front.truncate, position)
         finally:
             await cutting
-        del self.held[position:]
+        self._torn = False
 
     def _stats(self, chain: Chain, prompt_tokens: int, reused: int, timing: _Timing) -> Stats:
         route = chain.spec.route

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
+from typing import Final, NoReturn
 
 from node import cli
+from node.config import NodeConfig
 from node.errors import NodeError
 from node.slices import threads
 from node.slices.errors import SliceError
 from node.status import StatusLine
 
+_INTERRUPTED: Final = 130
 
-def main() -> int:
-    """Run the daemon. Returns the exit code."""
+
+def main() -> NoReturn:
+    """Run the daemon and end the process with its exit code."""
     config = cli.parse()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    status = StatusLine(as_json=config.json)
+    try:
+        code = _serve(config, StatusLine(as_json=config.json))
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is closed and written; taking torch down module by module would cost more than a second.
+    os._exit(code)
+
+
+def _serve(config: NodeConfig, status: StatusLine) -> int:
     threads.prepare(config.threads)
     # After `prepare`: the daemon imports torch, which reads its threading environment once, at import.
     import uvloop
@@ -36,4 +51,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

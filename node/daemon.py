@@ -38,7 +38,7 @@ class Interrupted(NodeError):
 
 
 async def run(config: NodeConfig, status: StatusLine) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `NodeError` or `SliceError` when it cannot start."""
+    """Serve until SIGTERM, SIGINT or SIGHUP. Raises `NodeError` or `SliceError` when it cannot start."""
     stop, now = asyncio.Event(), asyncio.Event()
     _on_signals(stop, now)
     identity = keyfile.load_or_create(config.identity_file or paths.identity_file())
@@ -127,13 +127,13 @@ async def _until_stopped(host: SessionHost, stop: asyncio.Event) -> None:
 
 
 def _on_signals(stop: asyncio.Event, now: asyncio.Event) -> None:
-    """The first SIGTERM or SIGINT asks for a stop, the second for one at once."""
+    """The first signal asks for a stop, the second for one at once; a terminal that closes counts as one."""
 
     def asked() -> None:
         (now if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, asked)
 
 

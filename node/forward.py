@@ -8,6 +8,7 @@ slices in `node.hosting`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -332,7 +333,16 @@ class SessionHost:
         else:
             if forward.phase is Phase.DECODE and run.machine.opened.layers == run.slice.layers:
                 run.slice.step_us.append(result.trace[-1].compute_us)
+            await self._make_room(run)
             run.machine.deliver(forward, result)
+
+    async def _make_room(self, run: _Running) -> None:
+        """Hold a result back while the link to the next hop is full, so that many sessions cannot overflow it."""
+        following = run.machine.opened.next_peer
+        link = self._peers.links.get(following) if following is not None and self._peers is not None else None
+        if link is not None:
+            with contextlib.suppress(LinkClosed):
+                await link.drain()
 
     def _after(self, run: _Running) -> None:
         """Act on what the machine decided: queue work, send messages, end the session."""

@@ -11,7 +11,7 @@ from node.slices import sampling, tensors
 from node.slices.cache import SliceCache
 from node.slices.slice import Slice
 from node.slices.spec import Want
-from wire.messages.forward import Alternative, Forward, HopTime, Output, Tokens
+from wire.messages.forward import LEAST_LOGPROB, Alternative, Forward, HopTime, Output, Tokens
 from wire.messages.session import Delivery, Open
 
 
@@ -42,7 +42,11 @@ def run(
         if opened.logprobs:
             own, others = sampling.logprobs(logits, ids[0], opened.logprobs)
             ranked = ((ids[0], own), *others)
-            alternatives = tuple(Alternative(token=token, logprob=logprob) for token, logprob in ranked)
+            # What the model rules out has a logarithm of minus infinity, which does not travel.
+            alternatives = tuple(
+                Alternative(token=token, logprob=max(LEAST_LOGPROB, min(0.0, logprob)))
+                for token, logprob in ranked
+            )
     finished_ns = monotonic_ns()
     here = HopTime(
         queue_us=max(0, started_ns - arrived_ns) // 1000, compute_us=(finished_ns - started_ns) // 1000

@@ -275,3 +275,24 @@ async def test_figures_count_what_happened() -> None:
 
 def test_the_fake_model_notices_a_dropped_a_doubled_and_a_swapped_token() -> None:
     assert len({draw([1, 2, 3]), draw([1, 3]), draw([1, 2, 2, 3]), draw([2, 1, 3])}) == 4
+
+
+@given(st.integers(0, 60), st.integers(0, 12))
+@settings(max_examples=40, deadline=None)
+def test_a_second_cancel_while_the_hops_are_being_cut_back_is_recovered_from(first: int, second: int) -> None:
+    async def scenario() -> None:
+        table = Table()
+        prompt = [index % 100 for index in range(PREFILL_CHUNK + 20)]
+        asking = asyncio.create_task(table.ask(prompt, tokens=6))
+        for turns in (first, second):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asking
+        follow_up = [*prompt, *table.session.answered, 7]
+        await table.ask(follow_up, tokens=3)
+        assert table.session.answered == expected(follow_up, hops=3, count=3)
+        assert [len(host.held) for host in table.swarm.hosts] == [len(table.session.held)] * 3
+
+    asyncio.run(scenario())

@@ -26,6 +26,7 @@ from tests.end_to_end.conftest import Hosts, Reference
 from tests.fakes import asking
 from tests.fakes.attacker import PATIENCE_S, Attacker, framed, stream
 from tests.fakes.hosts import Host, HostOptions
+from tests.fakes.observer import Observer, observing
 from wire import limits
 from wire.cbor import dumps
 from wire.codes import Code
@@ -56,8 +57,7 @@ class Swarm:
     tail: Host
     client: Client
     newcomer: Client
-    observer: LinkPool
-    observed: asyncio.Queue[Hosting]
+    observer: Observer
     model: Path
     reference: Reference
     expected: dict[tuple[int, ...], list[int]] = field(default_factory=dict)
@@ -80,18 +80,11 @@ class Swarm:
 
     async def offer(self, host: Host) -> Offer:
         """What a host says it serves now, asked by somebody who holds nothing there."""
-        link = await self.observer.link_to(host.peer_id, host.address)
-        link.send(Describe())
-        async with asyncio.timeout(PATIENCE_S):
-            return (await self.observed.get()).offers[0]
+        return await self.observer.offer(host)
 
     async def until(self, host: Host, condition: Callable[[Offer], bool]) -> None:
         """Wait until what a host says of itself is so."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                if condition(await self.offer(host)):
-                    return
-                await asyncio.sleep(0.02)
+        await self.observer.until(host, condition)
 
 
 @pytest.fixture(scope="module")
@@ -112,16 +105,14 @@ async def swarm(
     middle, tail = running
     folder = tmp_path_factory.mktemp("honest")
     contacts = [middle.contact, tail.contact]
-    observed: asyncio.Queue[Hosting] = asyncio.Queue()
-    observer = _pool("main", observed.put_nowait)
     async with (
+        observing() as observer,
         asking.client(tiny_model, contacts, folder / "identity") as client,
         asking.client(tiny_model, contacts, folder / "newcomer") as newcomer,
     ):
-        swarm = Swarm(middle, tail, client, newcomer, observer, observed, tiny_model, whole_model_tokens)
+        swarm = Swarm(middle, tail, client, newcomer, observer, tiny_model, whole_model_tokens)
         await swarm.assert_right()
         yield swarm
-    await observer.close()
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
@@ -652,12 +643,12 @@ def _sessions_of(swarm: Swarm) -> tuple[SessionId, ...]:
     return chain.sessions
 
 
-def _pool(network: str, take: Callable[[Hosting], None] = lambda _: None) -> LinkPool:
+def _pool(network: str) -> LinkPool:
     return LinkPool(
         Identity.from_seed(secrets.token_bytes(32)),
         network,
         "a stranger",
-        on_message=lambda link, message: take(message) if isinstance(message, Hosting) else None,
+        on_message=lambda link, message: None,
         on_closed=lambda link, code, detail: None,
     )
 

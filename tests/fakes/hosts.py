@@ -48,6 +48,7 @@ class HostOptions:
     network: str = "main"
     kv_memory: str = "256M"
     grace_s: float = 5.0
+    listen: Address = Address("127.0.0.1", 0)
 
 
 class Program:
@@ -208,7 +209,14 @@ def start(identity: Path, model: Path, layers: str, options: HostOptions | None 
     options = options or HostOptions()
     arguments = ["--model", str(model), "--layers", layers, "--identity", str(identity)]
     arguments += ["--threads", str(options.threads), "--network", options.network]
-    arguments += ["--kv-memory", options.kv_memory, "--grace", str(options.grace_s)]
+    arguments += [
+        "--listen",
+        str(options.listen),
+        "--kv-memory",
+        options.kv_memory,
+        "--grace",
+        str(options.grace_s),
+    ]
     if options.dtype is not None:
         arguments += ["--dtype", options.dtype]
     return Host(arguments)

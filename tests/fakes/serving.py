@@ -92,6 +92,9 @@ class FakeLink:
     def send(self, message: Message) -> None:
         self.sent.append(message)
 
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
     def of(self, kind: type[Message]) -> list[Any]:
         return [message for message in self.sent if isinstance(message, kind)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Final
 
 from wire import limits
 from wire.fields import DTYPE, SESSION_ID, SHAPE, Bool, Float, Maybe, Nested, OneOf, Several, UInt
@@ -16,6 +16,8 @@ _POSITION = UInt(limits.MAX_POSITIONS)
 _STEP = UInt(limits.MAX_STEP)
 _TOKEN = UInt(limits.MAX_VOCABULARY)
 _MICROSECONDS = UInt(1 << 40)
+LEAST_LOGPROB: Final = -1e30
+"""Stands for minus infinity, which no field carries."""
 
 
 class Phase(Enum):
@@ -45,7 +47,7 @@ class Alternative:
     logprob: float
 
 
-ALTERNATIVE = Nested(Alternative, {"token": _TOKEN, "logprob": Float(-1e30, 0.0)})
+ALTERNATIVE = Nested(Alternative, {"token": _TOKEN, "logprob": Float(LEAST_LOGPROB, 0.0)})
 
 
 @register(48, "forward", sender="client or host, to the next hop")
