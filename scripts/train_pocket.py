@@ -31,7 +31,7 @@ from scripts.pocket.train import Recipe, train
 ROOT = Path(__file__).resolve().parent.parent
 COMPARED_EXCHANGES = 200_000
 SHOWN_MISTAKES = 8
-CYCLES = (700, 500)
+CYCLES = (700, 500, 350)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

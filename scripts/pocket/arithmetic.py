@@ -106,11 +106,11 @@ def total(rng: Random, held_out: HeldOut) -> tuple[str, str]:
             return _ask(rng, _SUM_NAMES, _SUM_DEEDS, a, b), sum_answer(a, b)
 
 
-def difference(rng: Random, held_out: HeldOut) -> tuple[str, str]:
-    """Return a question for a difference that is not held out, and its answer; one in eight is below zero."""
+def difference(rng: Random, held_out: HeldOut, *, below_zero: float = 0.125) -> tuple[str, str]:
+    """Return a question for a difference that is not held out, and its answer; `below_zero` is the chance of that."""
     while True:
         a, b = _number(rng), _number(rng)
-        if (a < b) != (rng.random() < 0.125):
+        if (a < b) != (rng.random() < below_zero):
             a, b = b, a
         if (a, b) not in held_out:
             return _ask(rng, _DIFFERENCE_NAMES, _DIFFERENCE_DEEDS, a, b), difference_answer(a, b)

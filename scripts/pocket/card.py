@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from scripts.pocket.corpus import REVIEW_SHARES, SHARES
+from scripts.pocket.corpus import KINDS, SHARES
 from scripts.pocket.evaluate import Omission, Score
 from scripts.pocket.facts import all_facts
 from scripts.pocket.model import Shape
@@ -81,8 +81,7 @@ def card(training: Training, measured: Measured) -> str:
         short_row=SHORT_ROW,
         medium_row=MEDIUM_ROW,
         long_row=LONG_ROW,
-        shares=_shares(SHARES),
-        review_shares=_shares(REVIEW_SHARES),
+        shares=_shares_table(len(training.recipe.cycles)),
         loss=training.loss,
         cores=training.cores,
         cpu=training.cpu,
@@ -108,8 +107,15 @@ def failures(measured: Measured) -> list[str]:
     ]
 
 
-def _shares(shares: dict[str, float]) -> str:
-    return ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
+def _shares_table(cycles: int) -> str:
+    used = [SHARES[min(cycle, len(SHARES) - 1)] for cycle in range(cycles)]
+    lines = [
+        "| share of the exchanges | " + " | ".join(f"cycle {cycle + 1}" for cycle in range(cycles)) + " |"
+    ]
+    lines.append("|---|" + "---|" * cycles)
+    for kind, *shares in zip(KINDS, *used, strict=True):
+        lines.append(f"| {kind} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+    return "\n".join(lines)
 
 
 def _score_table(scores: dict[str, list[Score]]) -> str:

@@ -14,29 +14,16 @@ from typing import Final
 from scripts.pocket import arithmetic, facts, others, talk
 from scripts.pocket.questions import UNSEEN_OTHERS
 
-SHARES: Final = {
-    "squares": 0.17,
-    "sums": 0.24,
-    "differences": 0.13,
-    "products": 0.06,
-    "facts": 0.13,
-    "small talk": 0.03,
-    "lamella": 0.05,
-    "others": 0.19,
-}
-"""What part of all exchanges is of which kind, in a run's first cycle."""
-
-REVIEW_SHARES: Final = {
-    "squares": 0.11,
-    "sums": 0.20,
-    "differences": 0.23,
-    "products": 0.05,
-    "facts": 0.15,
-    "small talk": 0.05,
-    "lamella": 0.03,
-    "others": 0.18,
-}
-"""The same in later cycles: more of what takes longest to learn."""
+KINDS: Final = (
+    "squares", "sums", "differences", "products", "facts", "small talk", "lamella", "others", "below zero",
+)  # fmt: skip
+"""What an exchange may be; "below zero" is a difference that is."""
+SHARES: Final = (
+    (0.17, 0.24, 0.13, 0.06, 0.13, 0.03, 0.05, 0.19, 0.0),
+    (0.11, 0.20, 0.23, 0.05, 0.15, 0.05, 0.03, 0.18, 0.0),
+    (0.08, 0.18, 0.20, 0.04, 0.11, 0.05, 0.04, 0.16, 0.14),
+)
+"""What part of all exchanges is of which kind, by cycle; each turns to what the one before had learned least."""
 
 _FLUFF: Final = (
     "Please tell me: ", "Hey, ", "Quick: ", "OK, ", "Now ", "And ", "So ", "Hi! ", "Well, ", "Next: ", "Thanks. ", "Great, ",
@@ -63,7 +50,7 @@ class Corpus:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.shares = SHARES
+        self.shares = SHARES[0]
         self.held_out = arithmetic.HeldOut(seed)
         self.facts = facts.all_facts()
         self.kept_back = frozenset(plain(question) for question in self._evaluation_questions())
@@ -73,7 +60,7 @@ class Corpus:
         """Yield exchanges without end, always the same ones; each is drawn by the `shares` of its moment."""
         rng = Random(f"corpus {self.seed}")
         while True:
-            kind = rng.choices(list(self.shares), list(self.shares.values()))[0]
+            kind = rng.choices(KINDS, self.shares)[0]
             question, answer = self._draw(rng, kind)
             if rng.random() < 0.1:
                 question = rng.choice(_FLUFF) + question
@@ -88,6 +75,8 @@ class Corpus:
                 return arithmetic.total(rng, self.held_out)
             case "differences":
                 return arithmetic.difference(rng, self.held_out)
+            case "below zero":
+                return arithmetic.difference(rng, self.held_out, below_zero=1.0)
             case "products":
                 return arithmetic.product(rng)
             case "facts":

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, distributed
 from torch.nn import functional
 
-from scripts.pocket.corpus import REVIEW_SHARES, SHARES, Corpus
+from scripts.pocket.corpus import SHARES, Corpus
 from scripts.pocket.model import PocketModel, Shape, run_layer
 from scripts.pocket.muon import Muon
 from scripts.pocket.packing import IGNORED, Packer
@@ -52,6 +52,15 @@ class Recipe:
     def steps(self) -> int:
         """All steps of the run."""
         return sum(self.cycles)
+
+    def cycle_of(self, step: int) -> tuple[int, int, int]:
+        """Return the cycle that `step` is in: its index, its first step, and how many steps it has."""
+        begin = 0
+        for index, steps in enumerate(self.cycles):
+            if step < begin + steps:
+                return index, begin, steps
+            begin += steps
+        raise IndexError(step)
 
     def continues(self, earlier: Recipe) -> bool:
         """Return whether this run is the `earlier` one, or that one with further cycles after it."""
@@ -86,13 +95,10 @@ def row_length(step: int, recipe: Recipe) -> int:
 
 def rate_factor(step: int, recipe: Recipe) -> float:
     """Return the part of the full learning rates that `step` uses."""
-    begin = 0
-    for steps in recipe.cycles:
-        if step < begin + steps:
-            break
-        begin += steps
-    decay_steps = steps * recipe.decay_share
-    return min(1.0, (step - begin + 1) / recipe.warmup_steps, (begin + steps - step) / decay_steps)
+    _, begin, steps = recipe.cycle_of(step)
+    return min(
+        1.0, (step - begin + 1) / recipe.warmup_steps, (begin + steps - step) / (steps * recipe.decay_share)
+    )
 
 
 def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path, *, workers: int, save_every: int) -> Trained:
@@ -121,7 +127,7 @@ def _work(
     packer = Packer(corpus, tokenizer)
     first, spent_before_s, begin, losses = progress.step, progress.spent_s, time.monotonic(), [0.0]
     for step in range(recipe.steps):
-        corpus.shares = SHARES if step < recipe.cycles[0] else REVIEW_SHARES
+        corpus.shares = SHARES[min(recipe.cycle_of(step)[0], len(SHARES) - 1)]
         length = row_length(step, recipe)
         ids, targets = packer.batch(BATCH_TOKENS // length, length)
         if step < first:
