@@ -215,8 +215,13 @@ class Chain:
         for session, one in self._sessions.items():
             link = self._links.get(self._hops[session].peer)
             for message in one.messages_to_send():
-                if link is None or not _tell(link, message):
-                    one.fail(Code.CONNECTION_LOST, "the link to it is gone")
+                try:
+                    if link is None:
+                        one.fail(Code.CONNECTION_LOST, "the link to it is gone")
+                    else:
+                        link.send(message)
+                except LinkClosed as error:
+                    one.fail(error.code, error.detail or error.code.text)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds. Raises the failure of the chain if that comes first."""
@@ -234,14 +239,6 @@ class Chain:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-def _tell(link: Sender, message: Message) -> bool:
-    try:
-        link.send(message)
-    except LinkClosed:
-        return False
-    return True
 
 
 def _opens(spec: ChainSpec, ids: tuple[SessionId, ...]) -> list[Open]:

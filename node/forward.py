@@ -255,8 +255,6 @@ class SessionHost:
                 f"you hold {self._max_sessions_per_peer} sessions here already",
                 None,
             )
-        if opened.delivery is Delivery.NEXT and opened.next_peer == client:
-            return Code.NOT_ALLOWED, "the next hop cannot be the client; use delivery hidden", None
         if (opened.next_peer, opened.next_session) in self._by_next:
             return Code.DUPLICATE_SESSION, "the next hop's session id is in use here; draw another", None
         return None

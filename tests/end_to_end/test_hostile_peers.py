@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import secrets
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from node.transport.pool import LinkPool
 from tests.end_to_end.conftest import Hosts, Reference
 from tests.fakes import asking
 from tests.fakes.attacker import PATIENCE_S, Attacker, framed, stream
+from tests.fakes.deadline import until
 from tests.fakes.hosts import Host, HostOptions
 from tests.fakes.observer import Observer, observing
 from wire import limits
@@ -122,6 +124,7 @@ async def unharmed(swarm: Swarm) -> AsyncIterator[None]:
     before = [await swarm.offer(host) for host in hosts]
     memory = [host.resident_bytes for host in hosts]
     words = [len(host.stderr) for host in hosts]
+    files = [host.open_files for host in hosts]
     yield
     await swarm.assert_right()
     await swarm.assert_right_anew()
@@ -131,6 +134,8 @@ async def unharmed(swarm: Swarm) -> AsyncIterator[None]:
     for host, held, known in zip(hosts, memory, words, strict=True):
         assert host.resident_bytes < held + ALLOWED_GROWTH_BYTES
         assert "Traceback" not in host.stderr[known:]
+    for host, had in zip(hosts, files, strict=True):
+        await until(lambda host=host, had=had: host.open_files <= had)  # type: ignore[misc]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -182,14 +187,20 @@ async def test_a_dialler_that_meant_another_peer_goes_no_further(swarm: Swarm) -
     attacker.close()
 
 
-async def test_half_open_handshakes_are_bounded_and_dropped_while_others_are_served(swarm: Swarm) -> None:
-    begun = asyncio.get_running_loop().time()
+async def test_half_open_handshakes_are_bounded_and_dropped_while_others_are_served(
+    swarm: Swarm, attacker: Attacker, model_id: ModelId
+) -> None:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    # A handshake that the host begins itself stalls too: its next hop takes the connection and says nothing.
+    silent = socket.create_server(("127.0.0.1", 0))
+    where = Address("127.0.0.1", silent.getsockname()[1])
+    await attacker.send(_next(_open(attacker, model_id), PeerId(b"q" * 32), where))
     stalled = []
     for index in range(limits.MAX_HANDSHAKES + 16):
         peer = await Attacker.connect(swarm.middle.address, source=f"127.0.1.{1 + index // 24}")
         await _begin_handshake(peer)
         stalled.append(peer)
-    loop = asyncio.get_running_loop()
     endings = [asyncio.ensure_future(_hung_up(peer)) for peer in stalled]
     await swarm.assert_right()
     async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT_S):
@@ -198,6 +209,10 @@ async def test_half_open_handshakes_are_bounded_and_dropped_while_others_are_ser
     assert sum(ending.done() for ending in endings) == 16, "no more than the bound are held"
     await asyncio.gather(*endings)
     assert loop.time() - begun < limits.HANDSHAKE_TIMEOUT_S + 3
+    refused = await attacker.receive(Refused)
+    assert refused.code == Code.NEXT_UNREACHABLE
+    assert "check" in refused.detail
+    silent.close()
     for peer in stalled:
         peer.close()
 
@@ -365,9 +380,9 @@ Change = Callable[[Open, Swarm], Open]
             Code.NEXT_UNREACHABLE,
         ),
         (
-            "the client as next hop",
+            "the client as next hop, where it does not listen",
             lambda it, _: _next(it, it.upstream, Address("127.0.0.1", 9)),
-            Code.NOT_ALLOWED,
+            Code.NEXT_UNREACHABLE,
         ),
     ],
 )

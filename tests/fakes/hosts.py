@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -48,7 +48,7 @@ class HostOptions:
     network: str = "main"
     kv_memory: str = "256M"
     grace_s: float = 5.0
-    listen: Address = Address("127.0.0.1", 0)
+    listen: Address = field(default_factory=lambda: Address("127.0.0.1", 0))
 
 
 class Program:
@@ -92,6 +92,11 @@ class Program:
         """Its memory, as the system counts it."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def open_files(self) -> int:
+        """How many files and sockets it holds."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     @property
     def running(self) -> bool:

@@ -271,3 +271,32 @@ async def test_private_ends_get_hidden_states_and_no_token(table: Table) -> None
     assert output.position == 2
     assert bytes(output.body) == torch.full((WIDTH,), 3.0).numpy().tobytes()
     assert table.alice.of(Tokens) == []
+
+
+async def test_a_session_belongs_to_the_link_that_opened_it_and_not_to_all_of_its_owner(table: Table) -> None:
+    other = FakeLink(ALICE)
+    first = await table.open_tail(table.alice, 1)
+    second = await table.open_tail(other, 2)
+    for link, opened in ((table.alice, first), (other, second)):
+        table.say(link, step(opened.session, 0, 0))
+        await table.until(lambda link=link: bool(link.of(Tokens)))  # type: ignore[misc]
+        assert [one.session for one in link.of(Tokens)] == [opened.session]
+    table.host.on_closed(cast(Link, other), Code.CONNECTION_LOST, "reset")
+    await table.until(lambda: table.host.sessions == 1 and table.budget.used == 500)
+    table.say(table.alice, step(first.session, 1, 1))
+    await table.until(lambda: len(table.alice.of(Tokens)) == 2)
+
+
+async def test_a_session_id_that_is_free_again_can_be_used_while_the_old_session_ends(table: Table) -> None:
+    opened = await table.open_tail(table.alice, 1)
+    table.compute.gate.clear()
+    table.say(table.alice, step(opened.session, 0, 0))
+    await asyncio.sleep(0)
+    table.say(table.alice, Close(session=opened.session))
+    table.alice.sent.clear()
+    table.say(table.alice, opened)
+    table.compute.gate.set()
+    await table.until(lambda: bool(table.alice.of(Ready)))
+    assert (table.host.sessions, table.budget.used) == (1, 500)
+    table.say(table.alice, step(opened.session, 0, 0))
+    await table.until(lambda: bool(table.alice.of(Tokens)))

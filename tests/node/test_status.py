@@ -87,3 +87,12 @@ def test_a_reader_that_goes_away_does_not_stop_the_host(as_json: bool) -> None:
     os.close(reading)
     host.communicate(b"\n", timeout=30)
     assert host.returncode == 17
+
+
+def test_a_host_that_fails_tells_a_person_and_a_script() -> None:
+    for as_json in (False, True):
+        out, err = io.StringIO(), io.StringIO()
+        StatusLine(as_json=as_json, out=out, err=err).fail("the disk is full; make room")
+        assert err.getvalue() == "lamella-node: the disk is full; make room\n"
+        said = [{"event": "error", "message": "the disk is full; make room"}] if as_json else []
+        assert [json.loads(line) for line in out.getvalue().splitlines()] == said
