@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, monotonic_ns
-from typing import Final, Protocol
+from typing import Final
 
 from crypto.identity import PeerId
 from node import steps
+from node.correspondents import Correspondent, Loopback, Peers, tell
 from node.errors import NodeError
 from node.hosting import HostedSlice, Unsuitable, choose
 from node.slices.budget import KVBudget
@@ -34,39 +35,13 @@ from wire.messages.hosting import Describe, Hosting
 from wire.messages.session import Abort, Close, Delivery, Open, Refused, Truncate
 from wire.session import CutRequested, Ended, HostedSession, StepArrived, To
 from wire.session_table import HostState
-from wire.types import Address, SessionId
+from wire.types import SessionId
 
 log = logging.getLogger(__name__)
 
 _IDLE_AFTER_S: Final = 0.5
 """A session without a step this long is between answers, so a shutdown does not wait for it."""
 _RETRY_AFTER_MS: Final = 5_000
-
-
-class Correspondent(Protocol):
-    """Whoever a session speaks with: a link, or this host itself when it is two hops of one route."""
-
-    @property
-    def peer_id(self) -> PeerId:
-        """Who it is."""
-        ...
-
-    def send(self, message: Message) -> None:
-        """Queue a message; never blocks."""
-        ...
-
-
-class Peers(Protocol):
-    """The links a session host speaks over; `node.transport.pool.LinkPool` is one."""
-
-    @property
-    def links(self) -> Mapping[PeerId, Link]:
-        """Established links by peer."""
-        ...
-
-    async def link_to(self, peer_id: PeerId | None, address: Address) -> Link:
-        """Return the link to a peer, dialling it if there is none. Raises `NodeError`."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -113,7 +88,7 @@ class SessionHost:
         self._max_sessions_per_peer = max_sessions_per_peer
         self._clock = clock
         self._peers: Peers | None = None
-        self._self = _Loopback(me, self)
+        self._self = Loopback(me, self.on_message)
         self._running: dict[SessionId, _Running] = {}
         self._by_next: dict[tuple[PeerId | None, SessionId | None], _Running] = {}
         """Sessions by their next hop, which speaks of a session by its own id of it."""
@@ -158,7 +133,7 @@ class SessionHost:
     def on_message(self, link: Correspondent, message: Message) -> None:
         """Take one message of a link."""
         if isinstance(message, Describe):
-            _tell(link, self.hosting())
+            tell(link, self.hosting())
         elif isinstance(message, Open):
             self._on_open(link, message)
         elif isinstance(message, Forward | Truncate | Credit | Close | Abort):
@@ -172,7 +147,7 @@ class SessionHost:
                     run.upstream = link
                 self._after(run)
             elif isinstance(message, Forward | Truncate):
-                _tell(
+                tell(
                     link,
                     Abort(
                         session=message.session,
@@ -220,14 +195,14 @@ class SessionHost:
             refusal = (chosen.code, chosen.detail, None)
         if refusal is not None or isinstance(chosen, Unsuitable):
             code, detail, retry = refusal or (Code.NOT_HOSTING, "", None)
-            _tell(link, Refused(session=opened.session, code=code, detail=detail, retry_after_ms=retry))
+            tell(link, Refused(session=opened.session, code=code, detail=detail, retry_after_ms=retry))
             return
         try:
             machine = HostedSession(
                 opened, client=link.peer_id, hidden_size=chosen.slice.hidden_size, now=self._clock()
             )
         except BadMessage as error:
-            _tell(link, Refused(session=opened.session, code=error.code, detail=error.detail))
+            tell(link, Refused(session=opened.session, code=error.code, detail=error.detail))
             return
         run = _Running(machine, link, chosen, asyncio.Queue())
         self._running[opened.session] = run
@@ -355,7 +330,7 @@ class SessionHost:
     def _send(self, run: _Running) -> None:
         for to, message in run.machine.messages_to_send():
             link = self._way(run, to)
-            if link is not None and _tell(link, message):
+            if link is not None and tell(link, message):
                 continue
             if to is To.NEXT:
                 run.machine.fail(Code.HOP_LOST, "the link to the next hop is gone")
@@ -380,26 +355,6 @@ class SessionHost:
             del self._by_next[following]
         if run.task is not None and run.task is not asyncio.current_task():
             run.task.cancel()
-
-
-class _Loopback:
-    """The way from one hop of a route to the next when both are this host."""
-
-    def __init__(self, me: PeerId, host: SessionHost) -> None:
-        self.peer_id = me
-        self._host = host
-
-    def send(self, message: Message) -> None:
-        asyncio.get_running_loop().call_soon(self._host.on_message, self, message)
-
-
-def _tell(link: Correspondent, message: Message) -> bool:
-    """Send, and say whether the link took it; one that has just ended is reported by its own event."""
-    try:
-        link.send(message)
-    except LinkClosed:
-        return False
-    return True
 
 
 def _truncate(cache: SliceCache, position: int) -> int:

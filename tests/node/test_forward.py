@@ -16,7 +16,20 @@ from node.slices.compute import ComputeThread
 from node.slices.errors import SliceError
 from node.slices.slice import Slice
 from node.transport.link import Link
-from tests.fakes.serving import ALICE, BOB, ME, MODEL, NEXT, VOCABULARY, WIDTH, Table, opening, passing, step
+from tests.fakes.serving import (
+    ALICE,
+    BOB,
+    ME,
+    MODEL,
+    NEXT,
+    VOCABULARY,
+    WIDTH,
+    FakeLink,
+    Table,
+    opening,
+    passing,
+    step,
+)
 from wire import limits
 from wire.codes import Code
 from wire.messages.forward import Credit, Forward, Output, Tokens
