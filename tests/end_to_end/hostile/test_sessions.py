@@ -192,7 +192,7 @@ Steps = Callable[[SessionId], list[Message]]
         ("a cut that skips an epoch", lambda it: [cut(it, epoch=2)], Code.PROTOCOL),
         (
             "a window and more",
-            lambda it: [replace(step(it), step=step, position=step) for step in range(40)],
+            lambda it: [replace(step(it), step=number, position=number) for number in range(40)],
             Code.WINDOW_EXCEEDED,
         ),
     ],
