@@ -7,6 +7,7 @@ buffers are those of the whole model. A tensor that is missing would be filled w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -22,6 +23,10 @@ from node.slices.weights import Weights, layer_of
 MAX_UNBACKED_ELEMENTS: Final = 1 << 24
 """Security limit: parameters a config may ask for beyond those on disk. transformers fills what it misses with random
 numbers before we see the list of it, so a config must not make it fill all memory."""
+
+
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""transformers patches its own classes while it loads; two threads at once would leave the patches behind."""
 
 
 def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = None) -> Slice:
@@ -75,15 +80,16 @@ def _fill(cls: Any, config: Any, spec: SliceSpec, weights: Weights) -> Any:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        model, info = cls.from_pretrained(
-            None,
-            config=config,
-            state_dict=dict(weights.tensors),
-            dtype=getattr(torch, spec.dtype),
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            local_files_only=True,
-        )
+        with _ONE_AT_A_TIME:
+            model, info = cls.from_pretrained(
+                None,
+                config=config,
+                state_dict=dict(weights.tensors),
+                dtype=getattr(torch, spec.dtype),
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                local_files_only=True,
+            )
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise BadCheckpoint(spec.checkpoint, f"its tensors do not fit its config ({error})") from error
     for name, stored, expected in sorted(info["mismatched_keys"]):
