@@ -15,7 +15,7 @@ unfinished=$venv/.unfinished
 log=$venv/provision.log
 torch=torch==2.13.0
 needed_mib=2500
-# Byte code is left to the first import: most modules of torch and transformers are never imported.
+# Most modules of torch and transformers are never imported, so byte code is made at the end, for those that are.
 pip_options=(--disable-pip-version-check --no-input --no-compile --progress-bar off)
 
 fail() {
@@ -128,6 +128,15 @@ install "torch, the largest part" "$torch"
 # second, isolated environment from the network.
 install "pip and setuptools" --constraint constraints.txt pip setuptools
 install "lamella, its libraries and tools" --constraint constraints.txt --no-build-isolation --editable ".[dev]"
+
+say "compiling what the programs import ..."
+compiling=$SECONDS
+# A machine may forbid Python to write byte code, which then would be made again by every process.
+if ! env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m scripts.warm_up >>"$log" 2>&1; then
+    tail -n 15 "$log" >&2
+    fail "what was installed does not run on this machine; the lines above say why."
+fi
+say "compiled it in $((SECONDS - compiling)) s"
 
 rm -f "$unfinished"
 wanted >"$stamp"

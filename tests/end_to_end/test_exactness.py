@@ -61,6 +61,7 @@ class InProcess:
         return tokens, logits
 
 
+@pytest.mark.timeout(900)
 def test_processes_over_the_network_give_the_whole_models_tokens() -> None:
     result = exact.compare(12, 64)
     assert result.tokens_compared == 2 * 12 * 64

@@ -35,6 +35,11 @@ case "$*" in
         [[ -e $CASE/fails ]] && cat "$CASE/fails" && exit 1
         exit 0
         ;;
+    "-m scripts.warm_up")
+        echo warm >>"$CASE/done"
+        [[ -e $CASE/broken ]] && cat "$CASE/broken" && exit 1
+        exit 0
+        ;;
     *) exit 9 ;;
 esac
 """
@@ -92,7 +97,7 @@ def case(tmp_path: Path) -> Case:
 def test_torch_comes_first_and_by_itself_and_lamella_last(case: Case) -> None:
     finished = case.run()
     assert finished.returncode == 0, finished.stderr
-    assert case.done == ["venv", "install torch==2.13.0", "install setuptools", "install .[dev]"]
+    assert case.done == ["venv", "install torch==2.13.0", "install setuptools", "install .[dev]", "warm"]
 
 
 def test_a_second_run_does_nothing_and_says_nothing(case: Case) -> None:
@@ -108,7 +113,7 @@ def test_what_is_asked_for_changed_so_packages_are_installed_into_the_same_envir
     case.run()
     (case.tree / name).write_text("# changed\n", encoding="utf-8")
     assert case.run().returncode == 0
-    assert case.done == ["install torch==2.13.0", "install setuptools", "install .[dev]"]
+    assert case.done == ["install torch==2.13.0", "install setuptools", "install .[dev]", "warm"]
 
 
 def test_an_environment_that_an_interrupted_run_left_is_made_anew(case: Case) -> None:
@@ -144,6 +149,15 @@ def test_a_failed_install_shows_the_end_of_the_log_and_is_not_vouched_for(case: 
     (case.notes / "fails").unlink()
     assert case.run().returncode == 0
     assert case.done[0] == "venv"
+
+
+def test_what_installs_and_does_not_run_is_said_and_not_vouched_for(case: Case) -> None:
+    (case.notes / "broken").write_text("Illegal instruction\n", encoding="utf-8")
+    failed = case.run()
+    assert failed.returncode == 1
+    assert "Illegal instruction" in failed.stderr
+    assert "does not run on this machine" in failed.stderr.splitlines()[-1]
+    assert not (case.tree / ".venv" / ".provisioned").exists()
 
 
 def test_a_full_disk_is_called_that(case: Case) -> None:
