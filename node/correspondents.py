@@ -21,8 +21,17 @@ class Correspondent(Protocol):
         """Who it is."""
         ...
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is queued that whoever can wait should."""
+        ...
+
     def send(self, message: Message) -> None:
         """Queue a message; never blocks."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until it is not crowded. Raises `LinkClosed` when it ends first."""
         ...
 
 
@@ -46,9 +55,17 @@ class Loopback:
         self.peer_id = me
         self._deliver = deliver
 
+    @property
+    def crowded(self) -> bool:
+        """Never: what is sent is here already."""
+        return False
+
     def send(self, message: Message) -> None:
         """Deliver a message to this host itself, soon."""
         asyncio.get_running_loop().call_soon(self._deliver, self, message)
+
+    async def drain(self) -> None:
+        """Return at once."""
 
 
 def tell(link: Correspondent, message: Message) -> bool:

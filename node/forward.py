@@ -1,8 +1,9 @@
 """Serves sessions: joins the session machines to links and to the compute thread. Spec: `specs/forward.md`.
 
-One task per session takes its steps and cuts in order; everything it waits for is bounded. What a peer sends can end
-that peer's session, never another's. Decisions about a message's contents are in `wire.session`, decisions about
-slices in `node.hosting`.
+A session has at most one job on the compute thread; when that is done its result leaves and its next step follows,
+all in callbacks of the loop: a token passes here without a task or a future. Everything that waits is bounded. What a
+peer sends can end that peer's session, never another's. Decisions about a message's contents are in `wire.session`,
+decisions about slices in `node.hosting`.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
+from functools import partial
 from time import monotonic, monotonic_ns
-from typing import Final
+from typing import Any, Final
 
 from crypto.identity import PeerId
 from node import steps
 from node.correspondents import Correspondent, Loopback, Peers, tell
 from node.errors import NodeError
 from node.hosting import HostedSlice, Unsuitable, choose
+from node.running import Running
 from node.slices.budget import KVBudget
 from node.slices.cache import SliceCache
 from node.slices.compute import ComputeThread
-from node.slices.errors import NotFinite, OutOfMemoryBudget, SliceError
+from node.slices.errors import ComputeStopped, NotFinite, OutOfMemoryBudget, SliceError
 from node.transport.errors import LinkClosed
 from node.transport.link import Link
 from wire import limits
@@ -33,7 +35,7 @@ from wire.messages.base import Message
 from wire.messages.forward import Credit, Forward, Phase
 from wire.messages.hosting import Describe, Hosting
 from wire.messages.session import Abort, Close, Delivery, Open, Refused, Truncate
-from wire.session import CutRequested, Ended, HostedSession, StepArrived, To
+from wire.session import CutRequested, Ended, HostedSession, Result, To
 from wire.session_table import HostState
 from wire.types import SessionId
 
@@ -42,28 +44,6 @@ log = logging.getLogger(__name__)
 _IDLE_AFTER_S: Final = 0.5
 """A session without a step this long is between answers, so a shutdown does not wait for it."""
 _RETRY_AFTER_MS: Final = 5_000
-
-
-@dataclass(slots=True, eq=False)
-class _Running:
-    """One session and what it holds; its own key, since a client may use an id again as soon as it is free."""
-
-    machine: HostedSession
-    client: Correspondent
-    """The very link it was opened over: of several processes of one identity, only that one knows the session."""
-    slice: HostedSlice
-    work: asyncio.Queue[tuple[StepArrived | CutRequested, int]]
-    upstream: Correspondent | None = None
-    """Where its steps come from, and so where credit goes."""
-    next: Correspondent | None = None
-    cache: SliceCache | None = None
-    task: asyncio.Task[None] | None = None
-    busy: bool = False
-    last_step_s: float = field(default_factory=monotonic)
-
-    @property
-    def id(self) -> SessionId:
-        return self.machine.opened.session
 
 
 class SessionHost:
@@ -89,8 +69,8 @@ class SessionHost:
         self._clock = clock
         self._peers: Peers | None = None
         self._self = Loopback(me, self.on_message)
-        self._running: dict[SessionId, _Running] = {}
-        self._by_next: dict[tuple[PeerId | None, SessionId | None], _Running] = {}
+        self._running: dict[SessionId, Running] = {}
+        self._by_next: dict[tuple[PeerId | None, SessionId | None], Running] = {}
         """Sessions by their next hop, which speaks of a session by its own id of it."""
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -108,7 +88,7 @@ class SessionHost:
         """Sessions with a step under way or a moment ago."""
         now = monotonic()
         return sum(
-            run.busy or not run.work.empty() or now - run.last_step_s < _IDLE_AFTER_S
+            bool(run.busy or run.work) or now - run.last_step_s < _IDLE_AFTER_S
             for run in self._running.values()
         )
 
@@ -204,13 +184,17 @@ class SessionHost:
         except BadMessage as error:
             tell(link, Refused(session=opened.session, code=error.code, detail=error.detail))
             return
-        run = _Running(machine, link, chosen, asyncio.Queue())
+        run = Running(machine, link, chosen)
         self._running[opened.session] = run
         if opened.delivery is Delivery.NEXT:
             self._by_next[opened.next_peer, opened.next_session] = run
-        run.task = asyncio.create_task(self._serve(run), name=f"session {opened.session}")
-        self._tasks.add(run.task)
-        run.task.add_done_callback(self._ended)
+        run.opening = self._start(self._open(run), f"opening of session {opened.session}")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -234,28 +218,15 @@ class SessionHost:
             return Code.DUPLICATE_SESSION, "the next hop's session id is in use here; draw another", None
         return None
 
-    async def _serve(self, run: _Running) -> None:
-        """One session from its opening to its end."""
-        try:
-            if await self._opened(run):
-                while run.machine.state is not HostState.CLOSED:
-                    event, arrived_ns = await run.work.get()
-                    run.busy = True
-                    await self._step(run, event, arrived_ns)
-                    run.busy = False
-                    run.last_step_s = monotonic()
-                    self._after(run)
-        finally:
-            run.machine.fail(Code.COMPUTE_FAILED, "the host could not go on with this session")
-            self._send(run)
-            self._forget(run)
-            run.cache = None
-            self._budget.release(run)
-
-    async def _opened(self, run: _Running) -> bool:
-        """Reserve memory, reach the next hop, answer. Returns whether the session is open."""
+    async def _open(self, run: Running) -> None:
+        """Reserve memory, reach the next hop, answer."""
         opened, machine = run.machine.opened, run.machine
         need = run.slice.slice.kv_bytes(opened.layers, opened.positions)
+        refusal: tuple[Code, str, int | None] | None = (
+            Code.COMPUTE_FAILED,
+            "the host could not open this session",
+            None,
+        )
         try:
             self._budget.reserve(run, need)
             run.cache = await self._compute.run(run.slice.slice.new_cache, opened.layers)
@@ -264,70 +235,109 @@ class SessionHost:
             elif opened.next_peer is not None and opened.next_address is not None and self._peers is not None:
                 async with asyncio.timeout(limits.OPEN_TIMEOUT_S / 2):
                     run.next = await self._peers.link_to(opened.next_peer, opened.next_address)
-        except OutOfMemoryBudget:
-            free = self._budget.total - self._budget.used
-            machine.refuse(
-                Code.NO_MEMORY,
-                f"{need} bytes of KV memory are needed, {free} are free",
-                retry_after_ms=_RETRY_AFTER_MS,
-            )
+        except OutOfMemoryBudget as error:
+            words = f"{error.wanted_bytes} bytes of KV memory are needed, {error.free_bytes} are free"
+            refusal = Code.NO_MEMORY, words, _RETRY_AFTER_MS
         except (NodeError, TimeoutError) as error:
             reason = str(error) or "no answer in time"
-            machine.refuse(Code.NEXT_UNREACHABLE, f"the next hop cannot be reached: {reason}")
+            refusal = Code.NEXT_UNREACHABLE, f"the next hop cannot be reached: {reason}", None
         else:
-            if machine.state is HostState.OPENING:
+            refusal = None
+        finally:
+            run.opening = None
+            if machine.state is HostState.OPENING and refusal is None:
                 machine.accept()
-        self._after(run)
-        return machine.state is HostState.OPEN
+            elif machine.state is HostState.OPENING and refusal is not None:
+                code, words, retry = refusal
+                machine.refuse(code, words, retry_after_ms=retry)
+            self._after(run)
 
-    async def _step(self, run: _Running, event: StepArrived | CutRequested, arrived_ns: int) -> None:
-        cache = run.cache
-        if cache is None:
-            return
-        if isinstance(event, CutRequested):
-            try:
-                held_positions = await self._compute.run(_truncate, cache, event.position)
-            except SliceError:
-                run.machine.fail(Code.POSITION_MISMATCH, f"the cache cannot be cut back to {event.position}")
+    def _advance(self, run: Running) -> None:
+        """Hand the session's next step or cut to the compute thread, unless one is there."""
+        while run.work and not run.busy and run.cache is not None:
+            event, arrived_ns = run.work.popleft()
+            if isinstance(event, CutRequested):
+                work: Callable[[], object] = partial(_truncate, run.cache, event.position)
+                done: Callable[[Any, BaseException | None], None] = partial(self._cut, run, event)
+            elif run.machine.current(event.forward):
+                work = partial(
+                    steps.run, run.slice.slice, run.cache, run.machine.opened, event.forward, arrived_ns
+                )
+                done = partial(self._computed, run, event.forward)
             else:
-                run.machine.cut_done(event, held_positions)
-            return
-        forward = event.forward
-        if not run.machine.current(forward):
-            return
-        held = run.slice.slice
-        try:
-            result = await self._compute.run(steps.run, held, cache, run.machine.opened, forward, arrived_ns)
-        except NotFinite:
-            run.machine.fail(Code.NOT_FINITE, "the hidden states hold NaN or infinity")
-        except (SliceError, RuntimeError, MemoryError) as error:
-            log.warning("session %s: a step failed: %s", run.id, type(error).__name__)
-            run.machine.fail(Code.COMPUTE_FAILED, "the slice could not compute this step")
+                continue
+            run.busy = True
+            try:
+                run.job = self._compute.submit(work, done)
+            except ComputeStopped:
+                run.machine.fail(Code.SHUTTING_DOWN, "the host is stopping")
+                self._after(run)
+
+    def _cut(self, run: Running, cut: CutRequested, held_positions: int, error: BaseException | None) -> None:
+        if error is None:
+            run.machine.cut_done(cut, held_positions)
+        else:
+            self._failed(
+                run, error, Code.POSITION_MISMATCH, f"the cache cannot be cut back to {cut.position}"
+            )
+        self._idle(run)
+
+    def _computed(self, run: Running, forward: Forward, result: Result, error: BaseException | None) -> None:
+        """A step has been computed: its result leaves at once, or when the link to the next hop has room for it."""
+        if error is not None:
+            self._failed(run, error, Code.COMPUTE_FAILED, "the slice could not compute this step")
         else:
             if forward.phase is Phase.DECODE and run.machine.opened.layers == run.slice.layers:
                 run.slice.step_us.append(result.trace[-1].compute_us)
-            await self._make_room(run)
+            if run.next is not None and run.next.crowded:
+                # Held back, so that many sessions cannot overflow a link.
+                run.job = None
+                run.draining = self._start(
+                    self._deliver_later(run, run.next, forward, result), f"a full link of {run.id}"
+                )
+                return
             run.machine.deliver(forward, result)
+        self._idle(run)
 
-    async def _make_room(self, run: _Running) -> None:
-        """Hold a result back while the link to the next hop is full, so that many sessions cannot overflow it."""
-        following = run.machine.opened.next_peer
-        link = self._peers.links.get(following) if following is not None and self._peers is not None else None
-        if link is not None:
-            with contextlib.suppress(LinkClosed):
-                await link.drain()
+    async def _deliver_later(
+        self, run: Running, link: Correspondent, forward: Forward, result: Result
+    ) -> None:
+        with contextlib.suppress(LinkClosed):
+            await link.drain()
+        run.machine.deliver(forward, result)
+        self._idle(run)
 
-    def _after(self, run: _Running) -> None:
+    def _failed(self, run: Running, error: BaseException, code: Code, detail: str) -> None:
+        if isinstance(error, NotFinite):
+            code, detail = Code.NOT_FINITE, "the hidden states hold NaN or infinity"
+        elif not isinstance(error, SliceError | RuntimeError | MemoryError):
+            log.error("session %s: a step failed by a defect of this program", run.id, exc_info=error)
+        elif not isinstance(error, ComputeStopped):
+            log.warning("session %s: a step failed: %s", run.id, type(error).__name__)
+        run.machine.fail(code, detail)
+
+    def _idle(self, run: Running) -> None:
+        """The job under way is over."""
+        run.job = None
+        run.busy = False
+        run.last_step_s = monotonic()
+        if run.ended:
+            self._release(run)
+        else:
+            self._after(run)
+
+    def _after(self, run: Running) -> None:
         """Act on what the machine decided: queue work, send messages, end the session."""
         for event in run.machine.events():
             if isinstance(event, Ended):
                 self._send(run)
                 self._forget(run)
                 return
-            run.work.put_nowait((event, monotonic_ns()))
+            run.work.append((event, monotonic_ns()))
         self._send(run)
+        self._advance(run)
 
-    def _send(self, run: _Running) -> None:
+    def _send(self, run: Running) -> None:
         for to, message in run.machine.messages_to_send():
             link = self._way(run, to)
             if link is not None and tell(link, message):
@@ -337,7 +347,7 @@ class SessionHost:
                 self._after(run)
                 return
 
-    def _way(self, run: _Running, to: To) -> Correspondent | None:
+    def _way(self, run: Running, to: To) -> Correspondent | None:
         """The link to one of a session's correspondents."""
         if to is not To.NEXT:
             return run.client if to is To.CLIENT else run.upstream
@@ -345,16 +355,26 @@ class SessionHost:
             run.next = self._peers.links.get(run.machine.peer(to))
         return run.next
 
-    def _forget(self, run: _Running) -> None:
-        """Stop the session's task; its `finally` frees what it holds."""
+    def _forget(self, run: Running) -> None:
+        """End a session: its ids are free at once, its memory when no job uses it any more."""
         opened = run.machine.opened
         if self._running.get(run.id) is run:
             del self._running[run.id]
         following = opened.next_peer, opened.next_session
         if self._by_next.get(following) is run:
             del self._by_next[following]
-        if run.task is not None and run.task is not asyncio.current_task():
-            run.task.cancel()
+        run.ended = True
+        run.work.clear()
+        if run.opening is not None:
+            run.opening.cancel()
+        if run.job is not None:
+            run.job.drop()
+        if not run.busy:
+            self._release(run)
+
+    def _release(self, run: Running) -> None:
+        run.cache = None
+        self._budget.release(run)
 
 
 def _truncate(cache: SliceCache, position: int) -> int:

@@ -63,7 +63,7 @@ def run(
             trace=trace,
         )
     if opened.delivery is Delivery.HIDDEN:
-        spec, body = tensors.to_wire(result[:, -1:, :])
+        spec, body = tensors.to_wire(result if forward.count == 1 else result[:, -1:, :])
         return Output(
             session=forward.session,
             epoch=forward.epoch,

@@ -8,14 +8,16 @@ connection answers politely.
 from __future__ import annotations
 
 from wire import messages
-from wire.cbor import dumps, loads
+from wire.cbor import loads
 from wire.codes import Code
 from wire.errors import BadMessage
 from wire.messages.base import REGISTRY, Body, Message
+from wire.writers import key, map_head, uint
 
 __all__ = ["UnknownMessage", "decode", "encode", "messages"]
 
 _ID = "t"
+_ID_KEY = key(_ID)
 
 
 class UnknownMessage(BadMessage):
@@ -29,12 +31,14 @@ class UnknownMessage(BadMessage):
 def encode(message: Message) -> tuple[bytes, Body]:
     """Return the CBOR header and the raw body (empty when the message has none; not copied)."""
     declaration = message.declaration
-    header: dict[str, object] = {_ID: declaration.id}
-    for name, encoder in declaration.encoders:
-        value = getattr(message, name)
+    pieces = [b"", _ID_KEY, uint(declaration.id)]
+    for name, get, write in declaration.writers:
+        value = get(message)
         if value is not None:
-            header[name] = value if encoder is None else encoder(value)
-    return dumps(header), (message.body if declaration.has_body else b"")  # type: ignore[attr-defined]
+            pieces.append(name)
+            pieces.append(write(value))
+    pieces[0] = map_head(len(pieces) // 2)
+    return b"".join(pieces), (message.body if declaration.has_body else b"")  # type: ignore[attr-defined]
 
 
 def decode(header: bytes | memoryview, body: Body) -> Message:
@@ -53,19 +57,21 @@ def decode(header: bytes | memoryview, body: Body) -> Message:
     declaration = REGISTRY.get(message_id)
     if declaration is None:
         raise UnknownMessage(message_id)
-    values: dict[str, object] = {}
-    for name, decoder, optional in declaration.decoders:
+    cls = declaration.cls
+    # Field by field, since a frozen class's own constructor takes as long as all the checks.
+    message = cls.__new__(cls)
+    for name, check, assign, optional in declaration.readers:
         value = raw.get(name)
-        if value is None:
-            if not optional:
-                raise BadMessage(f"{declaration.name} lacks its field {name}")
-            continue
-        try:
-            values[name] = decoder(value)
-        except BadMessage as error:
-            raise BadMessage(f"{declaration.name}.{name}: {error.detail}") from error
+        if value is not None:
+            try:
+                value = check(value)
+            except BadMessage as error:
+                raise BadMessage(f"{declaration.name}.{name}: {error.detail}") from error
+        elif not optional:
+            raise BadMessage(f"{declaration.name} lacks its field {name}")
+        assign(message, value)
     if declaration.has_body:
-        values["body"] = body
+        object.__setattr__(message, "body", body)
     elif len(body):
         raise BadMessage(f"{declaration.name} carries no body, yet {len(body)} bytes follow it")
-    return declaration.cls(**values)
+    return message

@@ -8,10 +8,10 @@ and never builds a value that is out of bounds; encoding trusts the typed value.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from crypto.errors import CryptoError
 from crypto.identity import PeerId
@@ -279,7 +279,8 @@ class Several:
     def decode(self, raw: object) -> tuple[object, ...]:
         if type(raw) is not list or not self.least <= len(raw) <= self.most:
             raise BadMessage(f"expected an array of {self.least} to {self.most} elements")
-        return tuple([self.of.decode(one) for one in raw])
+        decode = self.of.decode
+        return tuple([decode(one) for one in raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +306,17 @@ class Nested:
 
     cls: type
     parts: Mapping[str, Field]
+    _readers: tuple[tuple[str, Callable[[object], object], Callable[[Any, object], None]], ...] = field(
+        init=False, repr=False, compare=False
+    )
+    """For a class that checks nothing itself: how to read each part, and how to set it on a new object."""
+
+    def __post_init__(self) -> None:
+        plain = not hasattr(self.cls, "__post_init__") and "__slots__" in vars(self.cls)
+        readers = [
+            (name, part.decode, vars(self.cls)[name].__set__) for name, part in self.parts.items() if plain
+        ]
+        object.__setattr__(self, "_readers", tuple(readers))
 
     @property
     def kind(self) -> str:
@@ -318,6 +330,11 @@ class Nested:
     def decode(self, raw: object) -> object:
         if type(raw) is not dict:
             raise BadMessage(f"expected a map describing {self.cls.__name__}")
+        if self._readers:
+            value: object = object.__new__(self.cls)
+            for name, read, assign in self._readers:
+                assign(value, read(raw.get(name)))
+            return value
         try:
             return self.cls(**{name: part.decode(raw.get(name)) for name, part in self.parts.items()})
         except InvalidValue as error:

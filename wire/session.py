@@ -17,7 +17,7 @@ from enum import Enum
 from crypto.identity import PeerId
 from wire import limits
 from wire.codes import Code
-from wire.errors import BadMessage, IllegalState, InvalidValue
+from wire.errors import IllegalState
 from wire.messages.base import Message
 from wire.messages.forward import Credit, Forward, Output, Tokens
 from wire.messages.session import (
@@ -281,10 +281,11 @@ class HostedSession:
             return Code.BAD_TENSOR, f"hidden states must be [1, {forward.count}, {self._hidden_size}]"
         if forward.dtype is not self.opened.dtype:
             return Code.BAD_TENSOR, f"hidden states must be {self.opened.dtype.value}"
-        try:
-            forward.tensor.check(len(forward.body))
-        except (BadMessage, InvalidValue) as error:
-            return Code.BAD_TENSOR, str(error)
+        if len(forward.body) != forward.count * self._hidden_size * forward.dtype.size:
+            return (
+                Code.BAD_TENSOR,
+                f"{len(forward.body)} bytes are not hidden states of {list(forward.shape)}",
+            )
         if len(forward.body) > limits.MAX_STEP_BYTES:
             return Code.TOO_LARGE, f"the hidden states of a step may have {limits.MAX_STEP_BYTES} bytes"
         if self.position + forward.count > self.opened.positions:

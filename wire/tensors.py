@@ -38,7 +38,7 @@ class TensorSpec:
             raise InvalidValue(
                 f"a tensor of rank {len(self.shape)}; 1 to {limits.MAX_TENSOR_RANK} is allowed"
             )
-        if any(not 1 <= size <= limits.MAX_TENSOR_BYTES for size in self.shape):
+        if min(self.shape) < 1 or max(self.shape) > limits.MAX_TENSOR_BYTES:
             raise InvalidValue(f"shape {list(self.shape)} has a dimension out of bounds")
         if self.nbytes > limits.MAX_TENSOR_BYTES:
             raise InvalidValue(f"a tensor of {self.nbytes} bytes does not fit a message")

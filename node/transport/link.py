@@ -130,6 +130,11 @@ class Link(asyncio.BufferedProtocol):
         """Bytes queued here that the socket has not taken."""
         return self._connection.pending_bytes
 
+    @property
+    def crowded(self) -> bool:
+        """Whether `drain` would wait."""
+        return self._connection.pending_bytes > DRAINED_BYTES
+
     def send(self, message: Message) -> None:
         """Queue a message and return at once. Its body must not change until it has left; see `drain`.
 
@@ -147,7 +152,7 @@ class Link(asyncio.BufferedProtocol):
         """Wait until less than `DRAINED_BYTES` are queued. Raises `LinkClosed` when the link ends first."""
         if self._connection.state is State.CLOSED:
             raise self.closed_error()
-        if self._connection.pending_bytes > DRAINED_BYTES:
+        if self.crowded:
             waiter = self._loop.create_future()
             self._drain_waiters.append(waiter)
             await waiter

@@ -14,7 +14,8 @@ from node.errors import NodeError
 from node.forward import SessionHost
 from node.hosting import HostedSlice
 from node.slices.budget import KVBudget
-from node.slices.compute import ComputeThread
+from node.slices.compute import ComputeThread, Done
+from node.slices.errors import ComputeStopped
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
 from node.transport.link import Link
@@ -45,6 +46,35 @@ class InlineCompute:
         await asyncio.sleep(0)
         await self.gate.wait()
         return fn(*args, **kwargs)
+
+    def submit(self, fn: Callable[[], Any], done: Done) -> InlineJob:
+        job = InlineJob()
+
+        async def work() -> None:
+            result, error = None, None
+            await asyncio.sleep(0)
+            await self.gate.wait()
+            try:
+                if job.dropped:
+                    raise ComputeStopped("dropped")
+                result = fn()
+            except Exception as raised:  # noqa: BLE001 - as the compute thread does
+                error = raised
+            done(result, error)
+
+        job.task = asyncio.create_task(work())
+        return job
+
+
+class InlineJob:
+    """A job of `InlineCompute`."""
+
+    def __init__(self) -> None:
+        self.dropped = False
+        self.task: asyncio.Task[None] | None = None
+
+    def drop(self) -> None:
+        self.dropped = True
 
 
 class FakeCache:
@@ -88,6 +118,7 @@ class FakeLink:
     def __init__(self, peer_id: PeerId) -> None:
         self.peer_id = peer_id
         self.sent: list[Message] = []
+        self.crowded = False
 
     def send(self, message: Message) -> None:
         self.sent.append(message)

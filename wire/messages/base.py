@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Annotated, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
-from wire.fields import Field, Maybe, Plain
+from wire.fields import Field, Maybe
+from wire.writers import Writer, key, writer
 
 Body = bytes | bytearray | memoryview
 M = TypeVar("M", bound="Message")
@@ -40,17 +42,17 @@ class Declaration:
     cls: type[Message]
     fields: Mapping[str, Field]
     """The header's fields in order; `body` is not among them."""
-    encoders: tuple[tuple[str, Callable[[object], object] | None], ...]
-    """How each field becomes its CBOR value; None where it is that value already."""
-    decoders: tuple[tuple[str, Callable[[object], object], bool], ...]
-    """How each field is read, and whether it may be absent."""
+    writers: tuple[tuple[bytes, Callable[[Any], Any], Writer], ...]
+    """For each field: its key in CBOR, how to get its value, how to write it."""
+    readers: tuple[tuple[str, Callable[[object], object], Callable[[Any, Any], None], bool], ...]
+    """For each field: its name, how to check it, how to set it on a new message, whether it may be absent."""
     has_body: bool
     """Whether raw tensor bytes follow the header."""
 
     @property
     def optional(self) -> frozenset[str]:
         """The fields that may be absent."""
-        return frozenset(name for name, _, optional in self.decoders if optional)
+        return frozenset(name for name, field in self.fields.items() if isinstance(field, Maybe))
 
 
 _by_id: dict[int, Declaration] = {}
@@ -59,11 +61,13 @@ REGISTRY: Mapping[int, Declaration] = MappingProxyType(_by_id)
 
 
 def register(id: int, name: str, *, sender: str) -> Callable[[type[M]], type[M]]:  # noqa: A002 - the specification's word
-    """Enter a message class under its id. Raises `TypeError` for an id used twice or a field without annotation."""
+    """Enter a message class under its id. Raises `TypeError` for an id used twice or a class declared otherwise."""
 
     def enter(cls: type[M]) -> type[M]:
         if id in _by_id:
             raise TypeError(f"message id {id} is used by {_by_id[id].cls.__name__} and {cls.__name__}")
+        if "__slots__" not in vars(cls):
+            raise TypeError(f"{cls.__name__} is declared without slots=True")
         hints = get_type_hints(cls, include_extras=True)
         header: dict[str, Field] = {}
         for one in fields(cls):  # type: ignore[arg-type]  # every message is a dataclass
@@ -78,10 +82,11 @@ def register(id: int, name: str, *, sender: str) -> Callable[[type[M]], type[M]]
             sender=sender,
             cls=cls,
             fields=MappingProxyType(header),
-            encoders=tuple(
-                (name, None if isinstance(kind, Plain) else kind.encode) for name, kind in header.items()
+            writers=tuple((key(name), attrgetter(name), writer(kind)) for name, kind in header.items()),
+            readers=tuple(
+                (name, kind.decode, vars(cls)[name].__set__, isinstance(kind, Maybe))
+                for name, kind in header.items()
             ),
-            decoders=tuple((name, kind.decode, isinstance(kind, Maybe)) for name, kind in header.items()),
             has_body="body" in hints,
         )
         _by_id[id] = cls.declaration

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from node.slices.errors import BadInput, NotFinite
-from node.slices.tensors import check_finite, from_wire, to_wire
+from node.slices.tensors import from_wire, to_wire
 from wire.errors import BadMessage, InvalidValue
 from wire.tensors import DType, TensorSpec
 
@@ -66,10 +66,28 @@ def test_what_is_not_finite_is_refused_both_ways(bad: float, dtype: torch.dtype)
         from_wire(spec, bytearray(tensor.view(torch.uint8).numpy().tobytes()))
 
 
-def test_infinities_that_cancel_in_the_sum_are_found_and_large_numbers_are_not_mistaken_for_one() -> None:
-    with pytest.raises(NotFinite):
-        check_finite(torch.tensor([float("inf"), float("-inf")]))
-    check_finite(torch.full((8,), 3e38))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_numbers_next_to_infinity_travel_and_all_kinds_of_nan_do_not(dtype: torch.dtype) -> None:
+    facts = torch.finfo(dtype)
+    edges = torch.tensor([[[facts.max, facts.min, facts.tiny, -facts.tiny, 0.0, -0.0, -1.0]]], dtype=dtype)
+    spec, body = to_wire(edges)
+    assert torch.equal(from_wire(spec, bytearray(body)), edges)
+    integers, bits = (torch.int32, 32) if dtype is torch.float32 else (torch.int16, 16)
+    infinity = int(torch.tensor(float("inf"), dtype=dtype).view(integers))
+    lowest = -(1 << bits - 1)
+    for pattern in (
+        infinity,
+        infinity + 1,
+        (1 << bits - 1) - 1,
+        lowest + infinity,
+        lowest + infinity + 1,
+        -1,
+    ):
+        tensor = torch.zeros(9, dtype=integers)
+        tensor[4] = pattern
+        assert not bool(torch.isfinite(tensor.view(dtype)).all())
+        with pytest.raises(NotFinite):
+            to_wire(tensor.view(dtype))
 
 
 def test_a_body_of_the_wrong_length_is_the_peers_fault() -> None:

@@ -1,0 +1,43 @@
+"""One session as its host holds it: the machine, whom it speaks with, its memory and the job under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from time import monotonic
+
+from node.correspondents import Correspondent
+from node.hosting import HostedSlice
+from node.slices.cache import SliceCache
+from node.slices.compute import Job
+from wire.session import CutRequested, HostedSession, StepArrived
+from wire.types import SessionId
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """One session and what it holds; its own key, since a client may use an id again as soon as it is free."""
+
+    machine: HostedSession
+    client: Correspondent
+    """The very link it was opened over: of several processes of one identity, only that one knows the session."""
+    slice: HostedSlice
+    work: deque[tuple[StepArrived | CutRequested, int]] = field(default_factory=deque)
+    """What waits for the job under way; never more than a window of steps and a cut."""
+    upstream: Correspondent | None = None
+    """Where its steps come from, and so where credit goes."""
+    next: Correspondent | None = None
+    cache: SliceCache | None = None
+    opening: asyncio.Task[None] | None = None
+    busy: bool = False
+    """A step or a cut is under way: queued, computed, or waiting for room on the link to the next hop."""
+    job: Job | None = None
+    draining: asyncio.Task[None] | None = None
+    """Waits until the link to the next hop has room for a result."""
+    last_step_s: float = field(default_factory=monotonic)
+    ended: bool = False
+
+    @property
+    def id(self) -> SessionId:
+        return self.machine.opened.session
