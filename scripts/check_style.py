@@ -49,7 +49,7 @@ def _node_findings(path: Path, node: ast.AST) -> Iterator[tuple[int, str]]:
         yield node.lineno, "assert is for tests; check the value and raise an error of the package"
     if isinstance(node, ast.ExceptHandler) and path.name not in CRASH_REPORTERS:
         caught = _broad(node)
-        if caught == "Exception" or (caught and not _raises_again(node)):
+        if caught and not _hands_on(node) and (caught == "Exception" or not _raises_again(node)):
             yield node.lineno, f"{caught} is caught; name the errors that can happen here"
     if isinstance(node, ast.Call) and ast.unparse(node.func) in BANNED_CALLS:
         yield node.lineno, f"{ast.unparse(node.func)} runs what it is given"
@@ -68,6 +68,12 @@ def _raises_again(handler: ast.ExceptHandler) -> bool:
     """Whether the handler ends by letting the error go on, as a repair on cancellation does."""
     last = handler.body[-1]
     return isinstance(last, ast.Raise) and last.exc is None
+
+
+def _hands_on(handler: ast.ExceptHandler) -> bool:
+    """Whether all the handler does is keep the error for whoever waits for it in another thread or task."""
+    only = handler.body[0] if len(handler.body) == 1 else None
+    return isinstance(only, ast.Assign) and ast.unparse(only.value) == handler.name
 
 
 def main() -> int:

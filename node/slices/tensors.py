@@ -69,7 +69,8 @@ def to_wire(tensor: torch.Tensor) -> tuple[TensorSpec, memoryview]:
         raise BadInput(f"a tensor of {tensor.dtype} does not travel")
     spec = TensorSpec(_TO_WIRE[tensor.dtype], tuple(tensor.shape))
     layout = _LAYOUTS[tensor.dtype]
-    bits = tensor.detach().contiguous().view(layout.torch_bits).numpy().reshape(-1)
+    plain = tensor if tensor.is_contiguous() else tensor.contiguous()
+    bits = plain.view(layout.torch_bits).numpy()
     _check_finite(bits, layout)
     return spec, bits.data.cast("B")
 
@@ -85,9 +86,11 @@ def from_wire(spec: TensorSpec, body: memoryview | bytearray | bytes) -> torch.T
     spec.check(len(view))
     dtype = _TO_TORCH[spec.dtype]
     layout = _LAYOUTS[dtype]
-    bits = np.frombuffer(bytearray(view) if view.readonly else view, layout.signed)
+    if view.readonly:
+        view = memoryview(bytearray(view))
+    bits = np.frombuffer(view, layout.signed).reshape(spec.shape)
     _check_finite(bits, layout)
-    return torch.from_numpy(bits).view(dtype).view(spec.shape)
+    return torch.from_numpy(bits).view(dtype)
 
 
 def _check_finite(bits: _Bits, layout: _Layout) -> None:
@@ -95,7 +98,10 @@ def _check_finite(bits: _Bits, layout: _Layout) -> None:
 
     Two passes over integers, each as fast as memory: a floating-point sum takes ten times as long.
     """
-    if _largest(bits) >= layout.infinity or _largest(bits.view(layout.unsigned)) >= layout.minus_infinity:
+    if (
+        _largest(bits, axis=None) >= layout.infinity
+        or _largest(bits.view(layout.unsigned), axis=None) >= layout.minus_infinity
+    ):
         raise NotFinite("a tensor holds NaN or infinity")
 
 

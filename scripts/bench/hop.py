@@ -5,6 +5,9 @@
 Two host processes and this client over loopback. A step goes client -> A -> client, and client -> A -> B -> client; the
 hosts' slices give back what they get. The difference of the two, taken pairwise in alternating rounds, is what a hop
 adds: one encrypted link and one pass over the compute thread. The answers are one position, whatever was sent.
+
+In the same rounds `bare_host.py` answers the same bytes with nothing but a loop, a socket, AES-256-GCM and a thread.
+That exchange says how fast this machine is at this moment, and the figures are to be read against it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from chat.route import Hop, Route
 from crypto.identity import Identity
 from node.transport.link import Link
 from node.transport.pool import LinkPool
+from scripts.bench import bare_host
+from scripts.bench.bare_host import Bare
 from scripts.bench.daemons import ready
 from scripts.bench.identity_host import MODEL, NUM_LAYERS
 from wire import limits
@@ -53,6 +58,44 @@ class Figures:
     """99th percentile of two hops less the median of one."""
     one_hop_p50_ms: float
     two_hops_p50_ms: float
+    bare_p50_ms: float
+    """A bare exchange of as many bytes, there and back by way of a thread."""
+
+
+class BareClient(Bare):
+    """Asks a bare host and waits for its answer."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(min(size, bare_host.ANSWER_BYTES))
+        self._parts = [
+            bytes(min(bare_host.RECORD_BYTES, size - at)) for at in range(0, size, bare_host.RECORD_BYTES)
+        ]
+        self._answer: asyncio.Future[None] | None = None
+
+    async def exchange(self) -> None:
+        """Send all, and wait for what comes back."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self.send(self._parts)
+        await self._answer
+
+    def arrived(self, parts: list[bytes]) -> None:
+        """The answer is there."""
+        if self._answer is not None:
+            self._answer.set_result(None)
+
+
+@contextmanager
+def bare(size: int) -> Iterator[int]:
+    """Run a bare host; yields its port."""
+    command = [sys.executable, "-m", "scripts.bench.bare_host", str(size)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        if process.stdout is None or not (line := process.stdout.readline()):
+            raise RuntimeError("the bare host did not start")
+        yield int(json.loads(line)["port"])
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager
@@ -95,8 +138,12 @@ async def make_chain(pool: LinkPool, me: Identity, contacts: tuple[Contact, ...]
     )
 
 
-async def measure(contacts: tuple[Contact, ...], tensor: TensorSpec, steps: int, rounds: int) -> Figures:
-    """Alternate short runs over one hop and over two."""
+async def measure(
+    contacts: tuple[Contact, ...], bare_port: int, tensor: TensorSpec, steps: int, rounds: int
+) -> Figures:
+    """Alternate short runs over one hop, over two, and over none of ours."""
+    loop = asyncio.get_running_loop()
+    _, floor = await loop.create_connection(lambda: BareClient(tensor.nbytes), "127.0.0.1", bare_port)
     me = Identity.from_seed(os.urandom(32))
     chains: dict[int, Chain] = {}
 
@@ -112,7 +159,7 @@ async def measure(contacts: tuple[Contact, ...], tensor: TensorSpec, steps: int,
         on_closed=lambda link, code, detail: None,
     )
     body = bytearray(tensor.nbytes)
-    times: dict[int, list[float]] = {1: [], 2: []}
+    times: dict[int, list[float]] = {0: [], 1: [], 2: []}
     positions = {1: 0, 2: 0}
     phase = Phase.DECODE if tensor.shape[1] == 1 else Phase.PREFILL
     try:
@@ -120,6 +167,11 @@ async def measure(contacts: tuple[Contact, ...], tensor: TensorSpec, steps: int,
             chains[hops] = await make_chain(pool, me, contacts[:hops])
             await chains[hops].open()
         for index in range(rounds + 1):
+            for _ in range(steps // rounds):
+                started = perf_counter()
+                await floor.exchange()
+                if index:
+                    times[0].append((perf_counter() - started) * 1e3)
             for hops in (1, 2):
                 for _ in range(steps // rounds):
                     started = perf_counter()
@@ -143,6 +195,7 @@ async def measure(contacts: tuple[Contact, ...], tensor: TensorSpec, steps: int,
         added_p99_ms=sorted(times[2])[int(len(times[2]) * 0.99)] - one,
         one_hop_p50_ms=one,
         two_hops_p50_ms=two,
+        bare_p50_ms=statistics.median(times[0]),
     )
 
 
@@ -157,11 +210,11 @@ def main() -> None:
     arguments = parser.parse_args()
     import uvloop
 
+    figures = []
     with hosts(2) as contacts, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = [
-            runner.run(measure(contacts, _SMALL, arguments.steps, arguments.rounds)),
-            runner.run(measure(contacts, _LARGE, arguments.steps // 10, arguments.rounds)),
-        ]
+        for tensor, steps in ((_SMALL, arguments.steps), (_LARGE, arguments.steps // 10)):
+            with bare(tensor.nbytes) as port:
+                figures += [runner.run(measure(contacts, port, tensor, steps, arguments.rounds))]
     if arguments.json:
         print(json.dumps([asdict(one) for one in figures]))
         return
@@ -169,7 +222,7 @@ def main() -> None:
         print(
             f"{one.size_bytes:>8} bytes: one more hop adds {one.added_p50_ms:.3f} ms p50, "
             f"{one.added_p99_ms:.3f} ms p99 (one hop {one.one_hop_p50_ms:.3f} ms, "
-            f"two {one.two_hops_p50_ms:.3f} ms, {one.steps} steps)"
+            f"two {one.two_hops_p50_ms:.3f} ms, {one.steps} steps); a bare exchange takes {one.bare_p50_ms:.3f} ms"
         )
 
 

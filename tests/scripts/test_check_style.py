@@ -62,6 +62,14 @@ def test_a_repair_that_raises_another_error_is_not(tmp_path: Path) -> None:
     assert len(found(tmp_path, "node/daemon.py", handler(" BaseException", "raise ValueError"))) == 1
 
 
+def test_an_error_that_is_kept_for_whoever_waits_is_fine_and_one_that_is_also_logged_is_not(
+    tmp_path: Path,
+) -> None:
+    assert found(tmp_path, "node/daemon.py", handler(" BaseException as error", "self.error = error")) == []
+    swallowed = handler(" BaseException as error", "log(error); self.error = error")
+    assert len(found(tmp_path, "node/daemon.py", swallowed)) == 1
+
+
 def test_an_entry_point_may_catch_everything(tmp_path: Path) -> None:
     assert found(tmp_path, "node/__main__.py", handler(" Exception")) == []
 
