@@ -25,8 +25,8 @@ MAX_TENSOR_BYTES: Final = MAX_MESSAGE_BYTES - 2 * MAX_HEADER_BYTES
 """A tensor fits a message with any header: a hop that adds to a step's trace can always pass the step on."""
 URGENT_MESSAGE_BYTES: Final = 64 * 1024
 """Messages up to this size travel in the urgent lane, ahead of bulk: decode steps, tokens, control."""
-REKEY_MESSAGES: Final = 1 << 20
-"""Noise messages per direction before that direction rekeys."""
+REKEY_MESSAGES: Final = 1 << 10
+"""Noise messages per direction before that direction rekeys; a silent link has a ping or pong at least every 2 s."""
 MAX_CBOR_DEPTH: Final = 8
 """Security limit: nesting of any CBOR a peer sends."""
 URGENT_BURST_RECORDS: Final = 32

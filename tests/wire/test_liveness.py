@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crypto.noise.cipher import CipherState
 from tests.fakes.joined import MIB, SPEAKERS, Joined, closed, slip_raw, small, step, steps
 from wire import limits
 from wire.codes import Code
@@ -190,6 +191,16 @@ def test_an_idle_pair_stays_alive_by_pings() -> None:
     pair.wait(300.0)
     assert all(side.state is State.ESTABLISHED for side in pair.sides)
     assert pair.take(pair.initiator) == pair.take(pair.responder) == []
+
+
+def test_a_silent_pair_changes_its_keys_within_the_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed: list[CipherState] = []
+    monkeypatch.setattr(CipherState, "rekey", lambda cipher: changed.append(cipher))
+    pair = Joined.established()
+    pair.wait(limits.REKEY_MESSAGES * (limits.PING_INTERVAL_S + 0.1))
+    assert limits.REKEY_MESSAGES * limits.PING_INTERVAL_S < 3600
+    # Both directions, at the sender and at the receiver.
+    assert len(set(map(id, changed))) == 4
 
 
 @pytest.mark.parametrize("speaker", SPEAKERS)
