@@ -108,6 +108,7 @@ class Client:
                 tokenizer=tokenizing.result(),
                 conversation=self._begin(tokenizing.result(), facts),
                 session=AnswerSession(front=front, compute=self._compute, open_chain=self._open_chain),
+                kv_bytes_per_layer=front.kv_bytes_per_layer(self._positions(facts)),
             )
         except ExceptionGroup as group_error:
             raise _as_chat_error(group_error) from group_error
@@ -181,6 +182,7 @@ class Client:
             private_ends=self._options.private_ends,
             dtype=ready.dtype,
             positions=self._positions(ready.facts),
+            kv_bytes_per_layer=ready.kv_bytes_per_layer,
         )
         route = plan(candidates, need)
         spec = ChainSpec(
@@ -250,6 +252,8 @@ class _Loaded:
     tokenizer: Tokenizer
     conversation: Conversation
     session: AnswerSession
+    kv_bytes_per_layer: int
+    """KV memory of one layer for a whole conversation; 0 when this client has no layer to judge by."""
 
 
 async def _name(folder: Path) -> ModelId:

@@ -68,6 +68,7 @@ def _stats(stats: Stats) -> Json:
         "first_token_s": round(stats.first_token_s, 4),
         "decode_tokens_per_s": round(stats.decode_tokens_per_s, 2),
         "links_ms": round(stats.links_ms, 3),
+        "seed": stats.seed,
         "hops": [
             {
                 "peer": None if hop.peer is None else str(hop.peer),

@@ -75,6 +75,8 @@ class Stats:
     links_ms: float
     """Median time of a decode step that no stage accounts for: links, encryption, sampling, scheduling."""
     hops: tuple[HopStats, ...]
+    seed: int | None = None
+    """With which the tokens were drawn, and can be drawn again; None when nothing was left to chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,11 @@ class Front:
             last = load_slice(SliceSpec(checkpoint=folder, layers=end, head=True, dtype=dtype))
         return cls(first, last, first.new_cache(layers), last.new_cache(last.spec.layers) if last else None)
 
+    def kv_bytes_per_layer(self, positions: int) -> int:
+        """The least a layer's cache takes for so many positions, judged by the layers here; 0 without any."""
+        layers = range(self.first.spec.layers.start, self.first.spec.layers.end)
+        return min((self.first.kv_bytes(LayerRange(one, one + 1), positions) for one in layers), default=0)
+
     def forward(self, ids: tuple[int, ...], position: int) -> tuple[TensorSpec, Body]:
         """Embed `ids` and run the first layers; on the compute thread.
 

@@ -58,6 +58,8 @@ def stats_line(stats: Stats) -> str:
     ]
     if stats.decode_tokens_per_s:
         parts.append(f"{stats.decode_tokens_per_s:.1f} tokens/s")
+    if stats.seed is not None:
+        parts.append(f"seed {stats.seed}")
     return " · ".join(parts)
 
 

@@ -236,7 +236,7 @@ class AnswerSession:
         self._torn = False
 
     def _stats(self, chain: Chain, prompt_tokens: int, reused: int, timing: _Timing) -> Stats:
-        route = chain.spec.route
+        route, sampling = chain.spec.route, chain.spec.sampling
         steps = len(timing.steps_ms)
         front_ms = statistics.median(timing.front_ms) if steps else 0.0
         hops = [HopStats(peer=None, layers=route.front, compute_ms=front_ms, queue_ms=0.0)]
@@ -260,4 +260,5 @@ class AnswerSession:
             decode_tokens_per_s=steps / took_s if steps and took_s > 0 else 0.0,
             links_ms=max(0.0, statistics.median(timing.steps_ms) - staged) if steps else 0.0,
             hops=tuple(hops),
+            seed=sampling.seed if sampling.temperature > 0 else None,
         )

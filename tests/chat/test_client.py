@@ -40,11 +40,13 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def host(folder: Path, layers: str, seed: int, tmp_path: Path) -> AsyncIterator[Contact]:
+async def host(
+    folder: Path, layers: str, seed: int, tmp_path: Path, *, kv_bytes: int = 1 << 20
+) -> AsyncIterator[Contact]:
     """One host, as the daemon wires it."""
     identity = Identity.from_seed(bytes([seed]) * 32)
     compute = ComputeThread(1)
-    serving = SessionHost(me=identity.peer_id, compute=compute, budget=KVBudget(1 << 20))
+    serving = SessionHost(me=identity.peer_id, compute=compute, budget=KVBudget(kv_bytes))
     pool = LinkPool(
         identity,
         "main",
@@ -71,6 +73,15 @@ async def host(folder: Path, layers: str, seed: int, tmp_path: Path) -> AsyncIte
         await serving.finish(0.0)
         await pool.close()
         await compute.stop()
+
+
+@asynccontextmanager
+async def connected(options: ClientOptions) -> AsyncIterator[Client]:
+    client = await connect(options)
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 def options(folder: Path, *contacts: Contact, **changes: object) -> ClientOptions:
@@ -159,3 +170,19 @@ async def test_what_cannot_be_started_says_why(
     unused: dict[str, object] = {"contacts": (Contact(Address("127.0.0.1", 1)),)}
     with pytest.raises(error, match=words):
         await connect(options(folder, **(unused | changes)))
+
+
+async def test_a_host_without_memory_is_planned_around_and_named_when_there_is_no_other(
+    folder: Path, tmp_path: Path
+) -> None:
+    async with (
+        host(folder, "1:5", 1, tmp_path, kv_bytes=100) as full,
+        host(folder, "1:5", 2, tmp_path) as roomy,
+    ):
+        async with connected(options(folder, full, roomy, front_layers=1)) as client:
+            events, _ = await ask(client, "hello")
+            planned = next(event for event in events if isinstance(event, Planned))
+            assert [hop.peer for hop in planned.route.hops] == [roomy.peer]
+        async with connected(options(folder, full, front_layers=1)) as client:
+            with pytest.raises(NoRoute, match="memory"):
+                await ask(client, "hello")

@@ -95,3 +95,14 @@ def test_a_client_without_the_head_does_not_draw(folder: Path) -> None:
     )
     with pytest.raises(ValueError, match="does not hold the head"):
         front.finish(output, Sampling())
+
+
+@pytest.mark.parametrize("positions", [1, 40, 300])
+def test_the_memory_of_a_layer_is_judged_by_the_least_of_the_layers_here(
+    folder: Path, positions: int
+) -> None:
+    front = Front.load(folder, front_layers=3, private_ends=False, num_layers=5, dtype="float32")
+    each = [front.first.kv_bytes(LayerRange(one, one + 1), positions) for one in range(3)]
+    assert front.kv_bytes_per_layer(positions) == min(each) > 0
+    none = Front.load(folder, front_layers=0, private_ends=False, num_layers=5, dtype="float32")
+    assert none.kv_bytes_per_layer(positions) == 0

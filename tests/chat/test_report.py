@@ -24,6 +24,7 @@ def test_figures_are_one_line() -> None:
     assert report.stats_line(replace(stats(answer_tokens=1), decode_tokens_per_s=0.0)).endswith(
         "1 out · first after 0.21 s"
     )
+    assert report.stats_line(replace(stats(), seed=0)).endswith("37.5 tokens/s · seed 0")
 
 
 def test_every_stage_and_the_links_have_a_row_under_the_headings() -> None:

@@ -195,7 +195,11 @@ def test_an_idle_pair_stays_alive_by_pings() -> None:
 
 def test_a_silent_pair_changes_its_keys_within_the_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     changed: list[CipherState] = []
-    monkeypatch.setattr(CipherState, "rekey", lambda cipher: changed.append(cipher))
+
+    def note(cipher: CipherState) -> None:
+        changed.append(cipher)
+
+    monkeypatch.setattr(CipherState, "rekey", note)
     pair = Joined.established()
     pair.wait(limits.REKEY_MESSAGES * (limits.PING_INTERVAL_S + 0.1))
     assert limits.REKEY_MESSAGES * limits.PING_INTERVAL_S < 3600
