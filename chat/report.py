@@ -9,7 +9,7 @@ from chat.route import Hop, Route
 
 HERE = "this machine"
 LINKS = "links, sampling"
-HEADINGS = ("", "layers", "compute ms", "queue ms")
+HEADINGS = ("median ms", "layers", "compute", "queue")
 
 
 def route_line(route: Route) -> str:

@@ -28,7 +28,7 @@ class RoutePanel(VerticalScroll, can_focus=False):
     def show_route(self, route: Route) -> None:
         """Show the hops of a new route; its times are not known yet."""
         self._route = route
-        self._draw([report.HEADINGS[:2], *report.route_rows(route)])
+        self._draw([("", report.HEADINGS[1]), *report.route_rows(route)])
 
     def show_stats(self, stats: Stats) -> None:
         """Show where the steps of an answer spent their time."""

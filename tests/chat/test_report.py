@@ -29,12 +29,12 @@ def test_figures_are_one_line() -> None:
 
 def test_every_stage_and_the_links_have_a_row_under_the_headings() -> None:
     assert report.table(report.time_rows(stats())) == [
-        "                 layers  compute ms  queue ms",
-        "this machine     0:1           0.41",
-        f"{PEERS[0].short}         1:8           4.25      0.08",
-        f"{PEERS[1].short}         8:16          4.25      0.08",
-        f"{PEERS[2].short}         16:24         4.25      0.08",
-        "links, sampling               12.50",
+        "median ms        layers  compute  queue",
+        "this machine     0:1        0.41",
+        f"{PEERS[0].short}         1:8        4.25   0.08",
+        f"{PEERS[1].short}         8:16       4.25   0.08",
+        f"{PEERS[2].short}         16:24      4.25   0.08",
+        "links, sampling            12.50",
     ]
 
 

@@ -269,6 +269,10 @@ async def test_the_route_is_shown_and_hidden() -> None:
         await talk.ready()
         shown = str(panel.query_one(Static).render())
         assert all(peer.short in shown for peer in PEERS)
+        # On the narrowest screen that has it at the side, no column is cut off.
+        await talk.pilot.resize_terminal(110, 32)
+        await until(lambda: panel.size.width < 100)
+        assert max(map(len, shown.splitlines())) <= panel.scrollable_content_region.width
         await talk.pilot.press("ctrl+r")
         await until(lambda: not panel.display)
 
