@@ -92,11 +92,14 @@ class Client:
                 identity, options.network, agent, on_message=self._on_message, on_closed=self._on_closed
             )
             progress("reaching hosts and loading the first layers")
+            checked = asyncio.Event()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._reach())
+                group.create_task(self._reach_first(checked))
                 naming = group.create_task(_name(folder))
                 tokenizing = group.create_task(asyncio.to_thread(Tokenizer.load, folder))
                 facts = await self._compute.run(read_facts, folder)
+                _check_front(facts, options)
+                checked.set()
                 dtype = options.dtype or facts.dtype
                 front = await self._compute.run(_load_front, folder, facts, options, dtype)
             self.model_name = folder.name
@@ -197,6 +200,14 @@ class Client:
         await self._chain.open()
         return self._chain
 
+    async def _reach_first(self, checked: asyncio.Event) -> None:
+        """Reach hosts; a mistake in what was asked for is told before hosts that cannot be reached."""
+        try:
+            await self._reach()
+        except HostUnreachable:
+            await checked.wait()
+            raise
+
     async def _reach(self) -> list[tuple[Link, Hosting]]:
         """Link to every contact and hear what it serves. Raises `HostUnreachable` when none answers."""
         if not self._options.contacts:
@@ -260,10 +271,13 @@ async def _name(folder: Path) -> ModelId:
     return await asyncio.to_thread(checkpoint.model_id, folder, cache_dir=paths.cache_dir())
 
 
-def _load_front(folder: Path, facts: ModelFacts, options: ClientOptions, dtype: str) -> Front:
+def _check_front(facts: ModelFacts, options: ClientOptions) -> None:
     most = facts.num_layers - 1
     if options.front_layers > most:
         raise UsageError(f"this model has {facts.num_layers} layers; keep at most {most} of them here")
+
+
+def _load_front(folder: Path, facts: ModelFacts, options: ClientOptions, dtype: str) -> Front:
     return Front.load(
         folder,
         front_layers=options.front_layers,
