@@ -255,6 +255,7 @@ def _opens(spec: ChainSpec, ids: tuple[SessionId, ...]) -> list[Open]:
                 model=route.model,
                 layers=hop.layers,
                 dtype=hop.dtype,
+                weights=hop.weights,
                 upstream=route.hops[index - 1].peer if index else spec.me,
                 delivery=delivery,
                 next_peer=after.peer if after else None,

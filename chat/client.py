@@ -32,7 +32,7 @@ from wire import limits
 from wire.codes import Code
 from wire.messages.base import Message
 from wire.messages.hosting import Describe, Hosting
-from wire.tensors import DType
+from wire.tensors import DType, WeightFormat
 from wire.types import LayerRange, ModelId, SessionId
 
 DEFAULT_CONTEXT: Final = 4096
@@ -100,7 +100,8 @@ class Client:
                 facts = await self._compute.run(read_facts, folder)
                 _check_front(facts, options)
                 checked.set()
-                dtype = options.dtype or facts.dtype
+                packed = options.weights not in (None, WeightFormat.NATIVE)
+                dtype = options.dtype or ("bfloat16" if packed else facts.dtype)
                 front = await self._compute.run(_load_front, folder, facts, options, dtype)
             self.model_name = folder.name
             self._loaded = _Loaded(
@@ -184,6 +185,7 @@ class Client:
             layers=LayerRange(self._options.front_layers, ready.facts.num_layers),
             private_ends=self._options.private_ends,
             dtype=ready.dtype,
+            weights=self._options.weights,
             positions=self._positions(ready.facts),
             kv_bytes_per_layer=ready.kv_bytes_per_layer,
         )
@@ -284,6 +286,7 @@ def _load_front(folder: Path, facts: ModelFacts, options: ClientOptions, dtype: 
         private_ends=options.private_ends,
         num_layers=facts.num_layers,
         dtype=dtype,
+        weights=options.weights or WeightFormat.NATIVE,
     )
 
 

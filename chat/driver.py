@@ -9,6 +9,7 @@ from typing import Protocol
 
 from chat.events import Event
 from crypto.identity import PeerId
+from wire.tensors import WeightFormat
 from wire.types import Address, ModelId, Sampling
 
 
@@ -38,6 +39,8 @@ class ClientOptions:
     """Positions to reserve at each host; the model's own limit, at most 4096, when None."""
     dtype: str | None = None
     """`float32`, `bfloat16` or `float16`; the checkpoint's own when None."""
+    weights: WeightFormat | None = None
+    """How hosts keep their weights, and this machine its own; None takes any of the hosts', and native here."""
     system: str | None = None
     """A system message to begin the conversation with."""
     network: str = "main"

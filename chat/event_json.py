@@ -53,6 +53,7 @@ def _route(route: Route) -> Json:
                 "address": str(hop.address),
                 "layers": str(hop.layers),
                 "dtype": hop.dtype.value,
+                "weights": hop.weights.value,
                 "tail": hop.tail,
             }
             for hop in route.hops

@@ -18,7 +18,7 @@ from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
 from wire.messages.base import Body
 from wire.messages.forward import Output
-from wire.tensors import TensorSpec
+from wire.tensors import TensorSpec, WeightFormat
 from wire.types import LayerRange, Sampling
 
 
@@ -41,17 +41,21 @@ class Front:
         private_ends: bool,
         num_layers: int,
         dtype: str,
+        weights: WeightFormat = WeightFormat.NATIVE,
         progress: Callable[[float], None] | None = None,
     ) -> Front:
         """Load the client's slices; on the compute thread. Raises `SliceError`."""
         layers = LayerRange(0, front_layers)
         first = load_slice(
-            SliceSpec(checkpoint=folder, layers=layers, embed=True, dtype=dtype), progress=progress
+            SliceSpec(checkpoint=folder, layers=layers, embed=True, dtype=dtype, weights=weights),
+            progress=progress,
         )
         last = None
         if private_ends:
             end = LayerRange(num_layers, num_layers)
-            last = load_slice(SliceSpec(checkpoint=folder, layers=end, head=True, dtype=dtype))
+            last = load_slice(
+                SliceSpec(checkpoint=folder, layers=end, head=True, dtype=dtype, weights=weights)
+            )
         return cls(first, last, first.new_cache(layers), last.new_cache(last.spec.layers) if last else None)
 
     def kv_bytes_per_layer(self, positions: int) -> int:

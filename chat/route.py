@@ -19,7 +19,7 @@ from chat.errors import NoRoute
 from chat.route_search import Leg, Span, cheapest
 from crypto.identity import PeerId
 from wire.messages.hosting import Offer
-from wire.tensors import DType
+from wire.tensors import DType, WeightFormat, numerics
 from wire.types import Address, LayerRange, ModelId
 
 DEFAULT_LAYER_US: Final = 2_000
@@ -49,6 +49,7 @@ class Hop:
     address: Address
     layers: LayerRange
     dtype: DType
+    weights: WeightFormat = WeightFormat.NATIVE
     tail: bool
     """Whether the hop holds the head, draws the tokens and answers the client."""
     link_s: float
@@ -84,8 +85,10 @@ class Need:
     private_ends: bool = False
     """Whether the client holds the head, so that no hop needs it."""
     dtype: DType | None = None
-    """The only numerics allowed; any when None."""
-    mixed_dtypes: bool = False
+    """The only element type allowed; any when None."""
+    weights: WeightFormat | None = None
+    """The only format of weights allowed; any when None."""
+    mixed_numerics: bool = False
     """Whether hops may compute in different numerics."""
     positions: int
     """KV positions to reserve at each hop."""
@@ -119,7 +122,8 @@ def _route(hops: Sequence[Hop], need: Need) -> Route:
 
 def _order(candidate: Candidate) -> tuple[object, ...]:
     offer = candidate.offer
-    return (candidate.peer.raw, offer.layers, offer.head, offer.dtype.value, candidate.address, offer.step_us)
+    served = numerics(offer.dtype, offer.weights)
+    return (candidate.peer.raw, offer.layers, offer.head, served, candidate.address, offer.step_us)
 
 
 def _is_sane(offer: Offer, need: Need) -> bool:
@@ -133,9 +137,13 @@ def _is_sane(offer: Offer, need: Need) -> bool:
 
 def _groups(candidates: Sequence[Candidate], need: Need) -> list[list[Candidate]]:
     """Split candidates into those that may share a route."""
-    if need.mixed_dtypes:
+    if need.mixed_numerics:
         return [list(candidates)]
-    return [[each for each in candidates if each.offer.dtype is dtype] for dtype in DType]
+    return [
+        [each for each in candidates if (each.offer.dtype, each.offer.weights) == (dtype, weights)]
+        for dtype in DType
+        for weights in WeightFormat
+    ]
 
 
 def _cheapest(candidates: Sequence[Candidate], need: Need) -> list[Hop] | None:
@@ -180,6 +188,7 @@ def _hop(candidate: Candidate, span: Span, leg: Leg) -> Hop:
         address=candidate.address,
         layers=leg.layers,
         dtype=candidate.offer.dtype,
+        weights=candidate.offer.weights,
         tail=leg.head,
         link_s=candidate.link_s,
         stage_s=span.layer_ns * (len(leg.layers) + leg.head) / 1e9,
@@ -204,9 +213,11 @@ _MEMORY: Final = _Rule(
 _RULES: Final = (
     _Rule(lambda each, _: not each.draining, "are about to stop", "Ask more hosts with --peer."),
     _Rule(
-        lambda each, need: need.dtype in (None, each.offer.dtype),
+        lambda each, need: (
+            need.dtype in (None, each.offer.dtype) and need.weights in (None, each.offer.weights)
+        ),
         "compute in other numerics",
-        "Leave out --dtype, or ask more hosts with --peer.",
+        "Leave out --dtype and --weights, or ask more hosts with --peer.",
     ),
     _Rule(
         lambda each, need: each.offer.max_positions >= need.positions,
@@ -238,7 +249,7 @@ def _explain(everyone: Sequence[Candidate], serving: Sequence[Candidate], need: 
             return _only_hosts(rule, remaining, need)
     groups = _groups(remaining, need)
     if all(_cheapest(group, roomy) is None for group in groups):
-        kinds = _and(sorted({each.offer.dtype.value for each in remaining}))
+        kinds = _and(sorted({numerics(each.offer.dtype, each.offer.weights) for each in remaining}))
         return NoRoute(
             f"The numerics of the hosts differ: layers {need.layers} are covered only by mixing {kinds}. "
             "Ask more hosts with --peer."

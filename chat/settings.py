@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chat.errors import UsageError
+from wire.tensors import WeightFormat
 
 if TYPE_CHECKING:
     from chat.driver import ClientOptions, Contact
@@ -124,6 +125,13 @@ def _dtype(value: object) -> object:
     return value
 
 
+def _weights(value: object) -> object:
+    try:
+        return WeightFormat(value)
+    except ValueError as error:
+        raise ValueError(f"one of {', '.join(one.value for one in WeightFormat)}") from error
+
+
 SETTINGS: Final = (
     Setting("model", _text, "MODEL", "pocket, or the folder of a checkpoint (default: pocket)"),
     Setting("peers", _texts, "PEER", "a host to ask first, IP:PORT or PEERID@IP:PORT; may be repeated"),
@@ -143,6 +151,12 @@ SETTINGS: Final = (
         "context", _whole(2), "N", "positions to reserve at each host (default: the model's, up to 4096)"
     ),
     Setting("dtype", _dtype, "DTYPE", f"numerics: {', '.join(DTYPES)} (default: the checkpoint's)"),
+    Setting(
+        "weights",
+        _weights,
+        "FORMAT",
+        f"bits of the weights: {', '.join(one.value for one in WeightFormat)} (default: whatever hosts have)",
+    ),
     Setting("system", _text, "TEXT", "a system message to begin with"),
     Setting("network", _text, "NAME", "network of hosts to speak with (default: main)"),
     Setting("identity", _path, "FILE", "file of this machine's identity"),

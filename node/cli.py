@@ -13,6 +13,7 @@ from node.config import DEFAULT_GRACE_S, DEFAULT_KV_BYTES, DTYPES, NodeConfig, S
 from node.status import StatusLine
 from wire import limits
 from wire.errors import InvalidValue
+from wire.tensors import WeightFormat
 from wire.types import Address, LayerRange
 
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -47,6 +48,7 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         identity_file=words.identity,
         network=words.network,
         dtype=words.dtype,
+        weights=WeightFormat(words.weights),
         threads=words.threads,
         kv_bytes=words.kv_memory,
         grace_s=words.grace,
@@ -108,6 +110,14 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         help="peers of another network are refused (default main)",
     )
     add("--dtype", choices=DTYPES, help="numerics to compute in (default: the checkpoint's)")
+    add(
+        "--weights",
+        choices=[one.value for one in WeightFormat],
+        default=WeightFormat.NATIVE.value,
+        metavar="FORMAT",
+        help="bits of the weights: native, int8, int4-32, int4-64 or int4-128 (default native); fewer are "
+        "faster and smaller, and change the answers a little; they need bfloat16",
+    )
     add("--threads", type=_threads, metavar="N", help="compute threads (default: one per core)")
     add(
         "--kv-memory",

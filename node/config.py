@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from wire.tensors import WeightFormat
 from wire.types import Address, LayerRange
 
 DEFAULT_KV_BYTES: Final = 1 << 30
@@ -34,6 +35,8 @@ class NodeConfig:
     network: str = "main"
     dtype: str | None = None
     """The checkpoint's own when None."""
+    weights: WeightFormat = WeightFormat.NATIVE
+    """How the weights are kept."""
     threads: int | None = None
     """Threads for computing; chosen from the machine when None."""
     kv_bytes: int = DEFAULT_KV_BYTES

@@ -24,7 +24,7 @@ from node.status import StatusLine
 from node.store import checkpoint
 from node.transport.pool import LinkPool
 from wire.codes import Code
-from wire.tensors import DType
+from wire.tensors import DType, WeightFormat, numerics
 from wire.types import LayerRange, ModelId
 
 log = logging.getLogger(__name__)
@@ -102,19 +102,28 @@ async def _load(
     folder = checkpoint.resolve(request.model)
     facts = await compute.run(read_facts, folder)
     layers = request.layers or LayerRange(0, facts.num_layers)
-    dtype = config.dtype or facts.dtype
+    native = config.weights is WeightFormat.NATIVE
+    dtype = config.dtype or (facts.dtype if native else "bfloat16")
     status.say(
         "loading",
-        f"loading {request.model} layers {layers} in {dtype}",
+        f"loading {request.model} layers {layers} in {numerics(WIRE_DTYPES[dtype], config.weights)}",
         model=request.model,
         layers=str(layers),
     )
     model: ModelId = await asyncio.to_thread(
         checkpoint.model_id, folder, cache_dir=paths.cache_dir(), progress=progress
     )
-    spec = SliceSpec(checkpoint=folder, layers=layers, head=layers.end == facts.num_layers, dtype=dtype)
+    spec = SliceSpec(
+        checkpoint=folder,
+        layers=layers,
+        head=layers.end == facts.num_layers,
+        dtype=dtype,
+        weights=config.weights,
+    )
     held = await compute.run(load_slice, spec, progress=progress)
-    return HostedSlice(model=model, name=folder.name, dtype=WIRE_DTYPES[dtype], slice=held)
+    return HostedSlice(
+        model=model, name=folder.name, dtype=WIRE_DTYPES[dtype], weights=config.weights, slice=held
+    )
 
 
 async def _until_stopped(host: SessionHost, stop: asyncio.Event) -> None:
@@ -144,6 +153,7 @@ def _facts(one: HostedSlice) -> dict[str, object]:
         "layers": str(one.layers),
         "head": one.slice.spec.head,
         "dtype": one.dtype.value,
+        "weights": one.weights.value,
         "weight_bytes": one.slice.weight_bytes,
     }
 

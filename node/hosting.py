@@ -16,7 +16,7 @@ from wire.codes import Code
 from wire.fields import Text
 from wire.messages.hosting import Offer
 from wire.messages.session import Delivery, Open
-from wire.tensors import DType
+from wire.tensors import DType, WeightFormat, numerics
 from wire.types import LayerRange, ModelId
 
 _STEP_SAMPLES: Final = 64
@@ -31,6 +31,7 @@ class HostedSlice:
     name: str
     dtype: DType
     slice: Slice
+    weights: WeightFormat = WeightFormat.NATIVE
     step_us: deque[int] = field(default_factory=lambda: deque(maxlen=_STEP_SAMPLES))
     """The latest decode steps over the whole slice."""
 
@@ -48,6 +49,7 @@ class HostedSlice:
             head=self.slice.spec.head,
             num_layers=self.slice.num_layers,
             dtype=self.dtype,
+            weights=self.weights,
             max_positions=min(self.slice.max_positions, limits.MAX_POSITIONS),
             free_kv_bytes=free_kv_bytes,
             sessions=sessions,
@@ -80,10 +82,11 @@ def choose(slices: tuple[HostedSlice, ...], opened: Open) -> HostedSlice | Unsui
             return Unsuitable(
                 Code.NOT_HOSTING, "the head of this model is not served here, so tokens cannot be drawn"
             )
-    alike = [one for one in covering if one.dtype is opened.dtype]
+    alike = [one for one in covering if (one.dtype, one.weights) == (opened.dtype, opened.weights)]
     if not alike:
-        served = ", ".join(sorted({one.dtype.value for one in covering}))
-        return Unsuitable(Code.NUMERICS, f"the slice computes in {served}, not in {opened.dtype.value}")
+        served = ", ".join(sorted({numerics(one.dtype, one.weights) for one in covering}))
+        asked = numerics(opened.dtype, opened.weights)
+        return Unsuitable(Code.NUMERICS, f"the slice computes in {served}, not in {asked}")
     fitting = [one for one in alike if opened.positions <= one.slice.max_positions]
     if not fitting:
         most = max(one.slice.max_positions for one in alike)

@@ -17,7 +17,7 @@ from crypto.errors import CryptoError
 from crypto.identity import PeerId
 from wire import limits
 from wire.errors import BadMessage, InvalidValue
-from wire.tensors import DType
+from wire.tensors import DType, WeightFormat
 from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
 
 E = TypeVar("E", bound=Enum)
@@ -347,6 +347,7 @@ SESSION_ID = OfSessionId()
 LAYERS = OfLayers()
 ADDRESS = OfAddress()
 DTYPE = OneOf(DType)
+WEIGHTS = OneOf(WeightFormat)
 SHAPE = Several(UInt(limits.MAX_POSITIONS), limits.MAX_TENSOR_RANK)
 SAMPLING = Nested(
     Sampling,

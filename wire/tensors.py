@@ -26,6 +26,24 @@ class DType(Enum):
         return 4 if self is DType.FLOAT32 else 2
 
 
+class WeightFormat(Enum):
+    """How the weights of a slice's matrices are kept. With the dtype it says which numerics a host serves."""
+
+    NATIVE = "native"
+    """As in the checkpoint, in the dtype that is computed in."""
+    INT8 = "int8"
+    """8 bits, one scale for each row."""
+    INT4_32 = "int4-32"
+    """4 bits, a scale and a zero point for each 32 weights of a row."""
+    INT4_64 = "int4-64"
+    INT4_128 = "int4-128"
+
+
+def numerics(dtype: DType, weights: WeightFormat) -> str:
+    """Both in a word for people: `bf16`, or `bf16/int8`."""
+    return dtype.value if weights is WeightFormat.NATIVE else f"{dtype.value}/{weights.value}"
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """Element type and shape of one tensor; one that exists fits a message and has at least one element."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from node.slices.errors import InvalidSlice
+from wire.tensors import WeightFormat
 from wire.types import LayerRange
 
 DTYPES: Final = ("float32", "bfloat16", "float16")
@@ -36,10 +37,14 @@ class SliceSpec:
     """Load the final norm and the head too; the layers must then end at L."""
     dtype: str = "bfloat16"
     """One of `DTYPES`; weights stored otherwise are cast."""
+    weights: WeightFormat = WeightFormat.NATIVE
+    """Formats of fewer bits are for `bfloat16` only."""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise InvalidSlice(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
+        if self.weights is not WeightFormat.NATIVE and self.dtype != "bfloat16":
+            raise InvalidSlice(f"{self.weights.value} weights compute in bfloat16, not in {self.dtype}")
         if not len(self.layers) and not (self.embed or self.head):
             raise InvalidSlice(f"layers {self.layers} are empty, and neither embedding nor head is asked for")
         if self.embed and self.layers.start != 0:

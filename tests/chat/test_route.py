@@ -178,7 +178,7 @@ def test_mixed_numerics_need_to_be_allowed() -> None:
     mixed = [host(1, offers("0:6")), host(2, replace(offers("6:12"), dtype=DType.FLOAT32))]
     with pytest.raises(NoRoute, match="only by mixing bf16 and f32"):
         plan(mixed, need())
-    assert shape(plan(mixed, replace(need(), mixed_dtypes=True))) == [(1, "1:6"), (2, "6:12")]
+    assert shape(plan(mixed, replace(need(), mixed_numerics=True))) == [(1, "1:6"), (2, "6:12")]
 
 
 def test_too_long_a_context_is_named_as_the_reason() -> None:
@@ -243,7 +243,7 @@ needs = st.builds(
     model=st.just(MODEL),
     layers=st.integers(0, LENGTH).map(lambda start: LayerRange(start, LENGTH)),
     private_ends=st.booleans(),
-    mixed_dtypes=st.booleans(),
+    mixed_numerics=st.booleans(),
     positions=st.just(1024),
     kv_bytes_per_layer=st.sampled_from((0, 0, 1_000)),
 )
@@ -269,7 +269,7 @@ def every_cost(candidates: list[Candidate], wanted: Need) -> list[tuple[int, int
         for each in candidates:
             offer = each.offer
             kinds = dtypes | {offer.dtype}
-            if each.draining or tail or hops > LENGTH or (len(kinds) > 1 and not wanted.mixed_dtypes):
+            if each.draining or tail or hops > LENGTH or (len(kinds) > 1 and not wanted.mixed_numerics):
                 continue
             layers = roomy(offer)
             if not layers.start <= here <= layers.stop:
@@ -339,7 +339,7 @@ def test_a_route_is_contiguous_within_its_offers(candidates: list[Candidate], wa
 def test_missing_layers_are_those_that_no_offer_of_an_eligible_host_holds(
     candidates: list[Candidate], wanted: Need
 ) -> None:
-    relaxed = replace(wanted, mixed_dtypes=True, kv_bytes_per_layer=0)
+    relaxed = replace(wanted, mixed_numerics=True, kv_bytes_per_layer=0)
     staying = [replace(each, draining=False) for each in candidates]
     held = {layer for each in staying for layer in range(each.offer.layers.start, each.offer.layers.end)}
     try:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from wire import limits
-from wire.fields import DTYPE, LAYERS, MODEL_ID, Bool, Nested, Several, Text, UInt
+from wire.fields import DTYPE, LAYERS, MODEL_ID, WEIGHTS, Bool, Nested, Several, Text, UInt
 from wire.messages.base import Message, register
-from wire.tensors import DType
+from wire.tensors import DType, WeightFormat
 from wire.types import LayerRange, ModelId
 
 _BYTES = UInt((1 << 63) - 1)
@@ -28,6 +28,8 @@ class Offer:
     """Layers of the whole model."""
     dtype: DType
     """The numerics the slice computes in and expects hidden states in."""
+    weights: WeightFormat = WeightFormat.NATIVE
+    """How the slice keeps its weights, the other half of its numerics."""
     max_positions: int
     free_kv_bytes: int
     sessions: int
@@ -45,6 +47,7 @@ OFFER = Nested(
         "head": Bool(),
         "num_layers": UInt(limits.MAX_LAYERS),
         "dtype": DTYPE,
+        "weights": WEIGHTS,
         "max_positions": UInt(limits.MAX_POSITIONS),
         "free_kv_bytes": _BYTES,
         "sessions": UInt(65_535),

@@ -17,13 +17,14 @@ from wire.fields import (
     PEER_ID,
     SAMPLING,
     SESSION_ID,
+    WEIGHTS,
     Maybe,
     OneOf,
     Text,
     UInt,
 )
 from wire.messages.base import Message, register
-from wire.tensors import DType
+from wire.tensors import DType, WeightFormat
 from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
 
 _POSITION = UInt(limits.MAX_POSITIONS)
@@ -53,6 +54,8 @@ class Open(Message):
     layers: Annotated[LayerRange, LAYERS]
     dtype: Annotated[DType, DTYPE]
     """The numerics the client planned with; a host that computes in others refuses."""
+    weights: Annotated[WeightFormat, WEIGHTS] = WeightFormat.NATIVE
+    """How the client expects the weights to be kept; a host that keeps them otherwise refuses."""
     upstream: Annotated[PeerId, PEER_ID]
     """The one peer whose `forward` messages this session takes: the hop before, or the client itself."""
     delivery: Annotated[Delivery, OneOf(Delivery)]

@@ -1,0 +1,70 @@
+"""Gives a loaded model the kernels for the weights it was asked to have.
+
+Every `nn.Linear` of the kept layers and the head is replaced, one at a time, so that never more than one matrix exists
+twice. What is small, or oddly shaped, keeps more bits than asked for, by a rule of its shape alone: which numerics a
+host serves follows from the model and the format. float32 and float16 are left to torch, bit for bit.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from node.slices.kernels import experts, fused, tiles
+from node.slices.kernels.linear import DenseLinear, Int4Linear, Int8Linear
+from wire.tensors import WeightFormat
+
+LEAST_ROWS: Final = 64
+"""Matrices with fewer rows, such as routers and gates, are not worth packing and do most harm when rounded."""
+GROUPS: Final = {WeightFormat.INT4_32: 32, WeightFormat.INT4_64: 64, WeightFormat.INT4_128: 128}
+
+
+def pack(model: Any, weights: WeightFormat, *, embed: bool) -> None:
+    """Replace the linear modules of a model that computes in bfloat16; leave any other model as it is.
+
+    Args:
+        weights: what to keep the matrices in.
+        embed: whether the embedding is used, and not only loaded for a head that shares its weights.
+    """
+    if model.dtype is not torch.bfloat16:
+        return
+    make = partial(replacement, weights=weights)
+    head = model.get_output_embeddings()
+    with torch.no_grad():
+        for module in list(model.modules()):
+            if weights is not WeightFormat.NATIVE and experts.is_experts(module):
+                experts.pack(module, make)
+            for names in fused.SIBLINGS:
+                fused.join(module, names, make)
+            for name, child in list(module.named_children()):
+                # Some families keep a few modules in float32, whatever the model computes in.
+                if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16:
+                    kept = head_format(weights) if child is head else weights
+                    setattr(module, name, replacement(child, kept))
+    if weights is not WeightFormat.NATIVE and not embed:
+        _drop_embedding(model)
+
+
+def head_format(weights: WeightFormat) -> WeightFormat:
+    """The head keeps at least 8 bits: its rounding shows in every logit at once."""
+    return weights if weights is WeightFormat.NATIVE else WeightFormat.INT8
+
+
+def replacement(linear: nn.Linear, weights: WeightFormat) -> nn.Module:
+    """The module that takes the place of one linear module."""
+    if weights is WeightFormat.NATIVE or linear.out_features < LEAST_ROWS:
+        return DenseLinear(linear)
+    group = GROUPS.get(weights)
+    if group is None or linear.in_features % group or linear.out_features % tiles.ROWS_MULTIPLE:
+        return Int8Linear(linear)
+    return Int4Linear(linear, group)
+
+
+def _drop_embedding(model: Any) -> None:
+    """Let go of an embedding that was loaded only for the head, which now has weights of its own."""
+    embedding = model.get_input_embeddings()
+    if isinstance(embedding, nn.Embedding):
+        embedding.weight = nn.Parameter(embedding.weight.new_empty(0), requires_grad=False)
