@@ -102,7 +102,7 @@ class Client:
                 checked.set()
                 packed = options.weights not in (None, WeightFormat.NATIVE)
                 dtype = options.dtype or ("bfloat16" if packed else facts.dtype)
-                front = await self._compute.run(_load_front, folder, facts, options, dtype)
+                front = await self._compute.run(_load_front, folder, options, dtype)
             self.model_name = folder.name
             self._loaded = _Loaded(
                 me=identity.peer_id,
@@ -279,12 +279,11 @@ def _check_front(facts: ModelFacts, options: ClientOptions) -> None:
         raise UsageError(f"this model has {facts.num_layers} layers; keep at most {most} of them here")
 
 
-def _load_front(folder: Path, facts: ModelFacts, options: ClientOptions, dtype: str) -> Front:
+def _load_front(folder: Path, options: ClientOptions, dtype: str) -> Front:
     return Front.load(
         folder,
         front_layers=options.front_layers,
         private_ends=options.private_ends,
-        num_layers=facts.num_layers,
         dtype=dtype,
         weights=options.weights or WeightFormat.NATIVE,
     )

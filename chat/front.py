@@ -39,7 +39,6 @@ class Front:
         *,
         front_layers: int,
         private_ends: bool,
-        num_layers: int,
         dtype: str,
         weights: WeightFormat = WeightFormat.NATIVE,
         progress: Callable[[float], None] | None = None,
@@ -52,7 +51,7 @@ class Front:
         )
         last = None
         if private_ends:
-            end = LayerRange(num_layers, num_layers)
+            end = LayerRange(first.num_layers, first.num_layers)
             last = load_slice(
                 SliceSpec(checkpoint=folder, layers=end, head=True, dtype=dtype, weights=weights)
             )

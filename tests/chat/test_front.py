@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_front_and_host_together_are_the_whole_model(folder: Path, front_layers: int) -> None:
     whole = load_slice(SliceSpec(checkpoint=folder, layers=WHOLE, embed=True, head=True, dtype="float32"))
     want = whole.forward(tensors.from_ids(IDS), cache=whole.new_cache(WHOLE), position=0, want=Want.LOGITS)
-    front = Front.load(folder, front_layers=front_layers, private_ends=False, num_layers=5, dtype="float32")
+    front = Front.load(folder, front_layers=front_layers, private_ends=False, dtype="float32")
     rest = LayerRange(front_layers, 5)
     host = load_slice(SliceSpec(checkpoint=folder, layers=rest, head=True, dtype="float32"))
     spec, body = front.forward(IDS, 0)
@@ -40,7 +40,7 @@ def test_front_and_host_together_are_the_whole_model(folder: Path, front_layers:
 
 def test_private_ends_draw_the_token_the_whole_model_draws(folder: Path) -> None:
     whole = load_slice(SliceSpec(checkpoint=folder, layers=WHOLE, embed=True, head=True, dtype="float32"))
-    front = Front.load(folder, front_layers=2, private_ends=True, num_layers=5, dtype="float32")
+    front = Front.load(folder, front_layers=2, private_ends=True, dtype="float32")
     rest = LayerRange(2, 5)
     host = load_slice(SliceSpec(checkpoint=folder, layers=rest, dtype="float32"))
     cache, reference = host.new_cache(rest), whole.new_cache(WHOLE)
@@ -69,19 +69,19 @@ def test_private_ends_draw_the_token_the_whole_model_draws(folder: Path) -> None
 
 
 def test_truncate_forgets_positions(folder: Path) -> None:
-    front = Front.load(folder, front_layers=1, private_ends=False, num_layers=5, dtype="float32")
+    front = Front.load(folder, front_layers=1, private_ends=False, dtype="float32")
     # Steps of the same sizes on both sides: a matrix product of other rows rounds otherwise.
     front.forward(IDS[:2], 0)
     front.forward((40, 41, 42, 43), 2)
     front.truncate(2)
     spec, body = front.forward(IDS[2:], 2)
-    fresh = Front.load(folder, front_layers=1, private_ends=False, num_layers=5, dtype="float32")
+    fresh = Front.load(folder, front_layers=1, private_ends=False, dtype="float32")
     fresh.forward(IDS[:2], 0)
     assert (spec, bytes(body)) == (spec, bytes(fresh.forward(IDS[2:], 2)[1]))
 
 
 def test_a_client_without_the_head_does_not_draw(folder: Path) -> None:
-    front = Front.load(folder, front_layers=1, private_ends=False, num_layers=5, dtype="float32")
+    front = Front.load(folder, front_layers=1, private_ends=False, dtype="float32")
     spec, body = front.forward(IDS[:1], 0)
     output = Output(
         session=SessionId(bytes(16)),
@@ -101,8 +101,8 @@ def test_a_client_without_the_head_does_not_draw(folder: Path) -> None:
 def test_the_memory_of_a_layer_is_judged_by_the_least_of_the_layers_here(
     folder: Path, positions: int
 ) -> None:
-    front = Front.load(folder, front_layers=3, private_ends=False, num_layers=5, dtype="float32")
+    front = Front.load(folder, front_layers=3, private_ends=False, dtype="float32")
     each = [front.first.kv_bytes(LayerRange(one, one + 1), positions) for one in range(3)]
     assert front.kv_bytes_per_layer(positions) == min(each) > 0
-    none = Front.load(folder, front_layers=0, private_ends=False, num_layers=5, dtype="float32")
+    none = Front.load(folder, front_layers=0, private_ends=False, dtype="float32")
     assert none.kv_bytes_per_layer(positions) == 0

@@ -73,8 +73,7 @@ def _expert(self: Any, index: int, x: torch.Tensor) -> torch.Tensor:
 
 
 def _linear(weight: torch.Tensor) -> nn.Linear:
-    linear = nn.Linear(0, 0, bias=False, device="meta")
-    linear.out_features, linear.in_features = weight.shape
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     linear.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
     return linear
 

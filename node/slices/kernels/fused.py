@@ -67,9 +67,10 @@ def join(parent: nn.Module, names: Sequence[str], make: Callable[[nn.Linear], nn
     kinds = {(one.in_features, one.weight.dtype) for one in linears}
     if len(linears) < len(names) or len(kinds) > 1 or linears[0].weight.dtype is not torch.bfloat16:
         return False
-    whole = nn.Linear(linears[0].in_features, 0, bias=False, device="meta")
-    whole.out_features = sum(one.out_features for one in linears)
-    whole.weight = nn.Parameter(torch.cat([one.weight for one in linears]), requires_grad=False)
+    rows = sum(one.out_features for one in linears)
+    whole = nn.Linear(linears[0].in_features, rows, bias=False, device="meta")
+    weights: list[torch.Tensor] = [one.weight for one in linears]
+    whole.weight = nn.Parameter(torch.cat(weights), requires_grad=False)
     if any(one.bias is not None for one in linears):
         biases = [
             one.bias if one.bias is not None else one.weight.new_zeros(one.out_features) for one in linears

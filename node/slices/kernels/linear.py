@@ -8,6 +8,7 @@ computes what it computes whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -137,7 +138,10 @@ class Int4Linear(KernelLinear):
 
     def few(self, x: torch.Tensor) -> torch.Tensor:
         """See `KernelLinear.few`."""
-        return torch.ops.aten._weight_int4pack_mm_for_cpu(x, self.tiles, self.group, self.scale_and_zero)
+        out: torch.Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
+            x, self.tiles, self.group, self.scale_and_zero
+        )
+        return out
 
     def widen(self, start: int, end: int, into: torch.Tensor) -> None:
         """See `KernelLinear.widen`."""
@@ -146,6 +150,7 @@ class Int4Linear(KernelLinear):
         into.view(end - start, -1, self.group).sub_(quantise.INT4_MIDDLE).mul_(scale).add_(zero)
 
 
-def _in_parts(weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _in_parts(weight: torch.Tensor) -> Sequence[torch.Tensor]:
     """Rows of `[O, I]` a few at a time, so that quantising a large matrix takes little memory beside it."""
-    return weight.split(16 * tiles.MOST_ROWS)
+    parts: Sequence[torch.Tensor] = torch.split(weight, 16 * tiles.MOST_ROWS)
+    return parts

@@ -19,6 +19,8 @@ from wire.tensors import WeightFormat
 
 LEAST_ROWS: Final = 64
 """Matrices with fewer rows, such as routers and gates, are not worth packing and do most harm when rounded."""
+COLUMNS_MULTIPLE: Final = 16
+"""torch's int8 kernel reads so many weights of a row at once; a row of another length gives wrong sums, or a crash."""
 GROUPS: Final = {WeightFormat.INT4_32: 32, WeightFormat.INT4_64: 64, WeightFormat.INT4_128: 128}
 
 
@@ -34,7 +36,8 @@ def pack(model: Any, weights: WeightFormat, *, embed: bool) -> None:
     make = partial(replacement, weights=weights)
     head = model.get_output_embeddings()
     with torch.no_grad():
-        for module in list(model.modules()):
+        # Only modules with parts: a list that held the linear modules would keep all that is replaced in memory.
+        for module in [one for one in model.modules() if any(one.children()) or experts.is_experts(one)]:
             if weights is not WeightFormat.NATIVE and experts.is_experts(module):
                 experts.pack(module, make)
             for names in fused.SIBLINGS:
@@ -55,7 +58,8 @@ def head_format(weights: WeightFormat) -> WeightFormat:
 
 def replacement(linear: nn.Linear, weights: WeightFormat) -> nn.Module:
     """The module that takes the place of one linear module."""
-    if weights is WeightFormat.NATIVE or linear.out_features < LEAST_ROWS:
+    odd = linear.out_features < LEAST_ROWS or linear.in_features % COLUMNS_MULTIPLE
+    if weights is WeightFormat.NATIVE or odd:
         return DenseLinear(linear)
     group = GROUPS.get(weights)
     if group is None or linear.in_features % group or linear.out_features % tiles.ROWS_MULTIPLE:

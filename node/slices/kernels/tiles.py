@@ -30,7 +30,8 @@ class _Order(NamedTuple):
 
 def pack(codes: torch.Tensor) -> torch.Tensor:
     """Codes `[O, I]` int32 from 0 to 15 to the kernel's tiles, `[O, I / 2]` uint8."""
-    return torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1)
+    packed: torch.Tensor = torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1)
+    return packed
 
 
 def unpack(tiles: torch.Tensor) -> torch.Tensor:
