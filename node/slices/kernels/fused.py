@@ -72,7 +72,7 @@ def join(parent: nn.Module, names: Sequence[str], make: Callable[[nn.Linear], nn
     weights: list[torch.Tensor] = [one.weight for one in linears]
     whole.weight = nn.Parameter(torch.cat(weights), requires_grad=False)
     if any(one.bias is not None for one in linears):
-        biases = [
+        biases: list[torch.Tensor] = [
             one.bias if one.bias is not None else one.weight.new_zeros(one.out_features) for one in linears
         ]
         whole.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
