@@ -30,10 +30,9 @@ from chat.events import Finished
 from chat.session import AnswerOptions, AnswerSession
 from node.slices import threads as thread_settings
 from node.store import checkpoint
-from scripts.bench import daemons
+from scripts.bench import daemons, shapes
+from wire.tensors import WeightFormat
 from wire.types import Sampling
-
-_SHAPE = "qwen2.5-0.5b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,7 @@ class Figures:
 
     model: str
     dtype: str
+    weights: str
     threads: int
     hosts: int
     rounds: int
@@ -69,9 +69,9 @@ class _NoText:
 
 
 @contextmanager
-def whole_model(folder: Path, dtype: str, threads: int) -> Iterator[subprocess.Popen[str]]:
+def whole_model(folder: Path, dtype: str, threads: int, weights: str) -> Iterator[subprocess.Popen[str]]:
     """Run the reference process."""
-    command = [sys.executable, "-m", "scripts.bench.whole", str(folder), dtype, str(threads)]
+    command = [sys.executable, "-m", "scripts.bench.engines.ours", str(folder), dtype, str(threads), weights]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             _line(process)
@@ -120,6 +120,7 @@ async def measure(arguments: argparse.Namespace, folder: Path, contacts: tuple[C
         contacts=contacts,
         front_layers=arguments.layers[0],
         dtype=arguments.dtype,
+        weights=WeightFormat(arguments.weights),
         threads=arguments.threads,
         context=arguments.prompt + arguments.tokens + 64,
         identity_file=Path(arguments.scratch) / "client",
@@ -132,7 +133,7 @@ async def measure(arguments: argparse.Namespace, folder: Path, contacts: tuple[C
     decode_ratios: list[float] = []
     prefill_ratios: list[float] = []
     # The reference loads before there are links: whoever waits for it answers no pings.
-    with whole_model(folder, arguments.dtype, arguments.threads) as process:
+    with whole_model(folder, arguments.dtype, arguments.threads, arguments.weights) as process:
         try:
             await client.start(lambda _: None)
             session = client.session
@@ -163,6 +164,7 @@ async def measure(arguments: argparse.Namespace, folder: Path, contacts: tuple[C
     return Figures(
         model=folder.name,
         dtype=arguments.dtype,
+        weights=arguments.weights,
         threads=arguments.threads,
         hosts=len(contacts),
         rounds=arguments.rounds,
@@ -184,11 +186,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "--model", default=_SHAPE, help=f"a folder, `pocket`, or `{_SHAPE}` (random weights, default)"
+        "--model",
+        default=shapes.DEFAULT,
+        help="a folder, `pocket`, or a shape (default: 0.5B, random weights)",
     )
     parser.add_argument("--hosts", type=int, default=3)
     parser.add_argument("--threads", type=int, default=thread_settings.usable_cores())
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--weights", choices=[one.value for one in WeightFormat], default="native")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=32, help="decode steps a round")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prefill")
@@ -199,16 +204,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="lamella-bench-") as scratch:
         arguments.scratch = scratch
-        if arguments.model == _SHAPE:
-            folder = Path(tempfile.gettempdir()) / f"lamella-{_SHAPE}"
-            if not (folder / "config.json").is_file():
-                subprocess.run(
-                    [sys.executable, "-m", "scripts.make_model", "--shape", _SHAPE, "--out", str(folder)],
-                    check=True,
-                    stdout=sys.stderr,
-                )
-        else:
-            folder = checkpoint.resolve(arguments.model)
+        folder = checkpoint.resolve(shapes.folder(arguments.model))
         total = json.loads((folder / "config.json").read_text())["num_hidden_layers"]
         stages = arguments.hosts + 1
         cuts = [total * index // stages for index in range(stages + 1)]
@@ -216,7 +212,11 @@ def main() -> None:
         ranges = [f"{start}:{end}" for start, end in itertools.pairwise(cuts[1:])]
         with (
             daemons.running(
-                str(folder), ranges, dtype=arguments.dtype, threads=arguments.threads
+                str(folder),
+                ranges,
+                dtype=arguments.dtype,
+                threads=arguments.threads,
+                weights=arguments.weights,
             ) as contacts,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
@@ -224,7 +224,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(asdict(figures)))
         return
-    print(f"{figures.model}, {figures.dtype}, client + {figures.hosts} hosts, {figures.threads} threads each")
+    print(
+        f"{figures.model}, {figures.dtype} {figures.weights}, client + {figures.hosts} hosts, {figures.threads} threads each"
+    )
     print(
         f"decode   whole {figures.whole_decode_tokens_per_s:7.2f} tokens/s   "
         f"chain {figures.chain_decode_tokens_per_s:7.2f} tokens/s   ratio {figures.decode_ratio:.3f}"

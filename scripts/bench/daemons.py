@@ -20,7 +20,7 @@ _STOP_TIMEOUT_S = 20.0
 
 @contextmanager
 def running(
-    model: str, ranges: Sequence[str], *, dtype: str | None, threads: int
+    model: str, ranges: Sequence[str], *, dtype: str | None, threads: int, weights: str = "native"
 ) -> Iterator[tuple[Contact, ...]]:
     """Run one `lamella-node` per layer range on free loopback ports; yields where they are, in order."""
     started: list[subprocess.Popen[str]] = []
@@ -29,7 +29,7 @@ def running(
             for index, layers in enumerate(ranges):
                 command = [sys.executable, "-m", "node", "--model", model, "--layers", layers, "--json"]
                 command += ["--identity", str(Path(folder) / f"host-{index}"), "--threads", str(threads)]
-                command += ["--dtype", dtype] if dtype else []
+                command += ["--weights", weights, *(["--dtype", dtype] if dtype else [])]
                 started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
             yield tuple(ready(process) for process in started)
         finally:
