@@ -224,9 +224,8 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(asdict(figures)))
         return
-    print(
-        f"{figures.model}, {figures.dtype} {figures.weights}, client + {figures.hosts} hosts, {figures.threads} threads each"
-    )
+    served = f"{figures.dtype} {figures.weights}"
+    print(f"{figures.model}, {served}, client + {figures.hosts} hosts, {figures.threads} threads each")
     print(
         f"decode   whole {figures.whole_decode_tokens_per_s:7.2f} tokens/s   "
         f"chain {figures.chain_decode_tokens_per_s:7.2f} tokens/s   ratio {figures.decode_ratio:.3f}"

@@ -55,10 +55,8 @@ def rows(folder: Path, dtype: str, threads: int, scratch: Path) -> list[tuple[Ro
     found: list[tuple[Row, Sequence[str]]] = [
         (Row("transformers", "native"), (f"{_ENGINES}.eager", str(folder), dtype, str(threads)))
     ]
-    for weights in _FORMATS:
-        found.append(
-            (Row("lamella", weights), (f"{_ENGINES}.ours", str(folder), dtype, str(threads), weights))
-        )
+    ours = (f"{_ENGINES}.ours", str(folder), dtype, str(threads))
+    found += [(Row("lamella", weights), (*ours, weights)) for weights in _FORMATS]
     if importlib.util.find_spec("llama_cpp") is None or importlib.util.find_spec("gguf") is None:
         print("llama.cpp is not installed (the `bench` extra); its rows are left out", file=sys.stderr)
         return found
@@ -113,7 +111,7 @@ def main() -> None:
             (row, stack.enter_context(running(words)))
             for row, words in rows(folder, arguments.dtype, arguments.threads, Path(tempfile.gettempdir()))
         ]
-        for row, process in started:
+        for _, process in started:
             ask(process, 32, 2)
         for index in range(arguments.rounds):
             for row, process in started:
