@@ -18,7 +18,7 @@ def with_config(folder: Path, **fields: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("model_type", ["zaya", "mamba2", "gemma3n", "llama9000"])
+@pytest.mark.parametrize("model_type", ["zaya", "rwkv", "gemma3n", "llama9000"])
 def test_a_family_off_the_list_is_refused_by_name_with_a_reason(model_type: str) -> None:
     with pytest.raises(UnsupportedModel, match=model_type) as caught:
         family_of({"model_type": model_type})
