@@ -2,7 +2,7 @@
 
     python -m scripts.prove_families                    # all; compares with the table
     python -m scripts.prove_families --only llama gpt2  # some
-    python -m scripts.prove_families --write            # writes what was found into node/slices/family_table.json
+    python -m scripts.prove_families --write            # writes what was found into the table and docs/families.md
 
 Each family runs in a process of its own, with a bound on its time and memory.
 """
@@ -38,6 +38,7 @@ from node.slices.errors import SliceError  # noqa: E402
 from node.slices.families import TABLE_PATH, read_table  # noqa: E402
 from scripts.family_proof import NotExact, prove, row_of  # noqa: E402
 from scripts.family_reasons import NOT_DECODERS, NOT_TRIED, REASONS, TEXT_PARTS  # noqa: E402
+from scripts.family_summary import PAGE, render  # noqa: E402
 
 _FAULTS: Final = (
     RuntimeError,
@@ -144,6 +145,7 @@ def main() -> None:
     if options.write:
         lines = (f" {json.dumps(name)}: {json.dumps(row, sort_keys=True)}" for name, row in after.items())
         TABLE_PATH.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        PAGE.write_text(render(PAGE.read_text(), after))
     elif after != before:
         changed = sorted(name for name in {*after, *before} if after.get(name) != before.get(name))
         print(f"differs from the table: {', '.join(changed)}", file=sys.stderr)

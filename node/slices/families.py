@@ -98,7 +98,7 @@ _BOUNDS: Final = {
 }
 """Security limits on what a config may ask for, before anything is built from it."""
 _COUNTED: Final = (
-    (re.compile(r"layers?$|depth$"), limits.MAX_LAYERS),
+    (re.compile(r"layers$|^n_layer$|^depth$"), limits.MAX_LAYERS),
     (re.compile(r"experts"), 65_536),
     (re.compile(r"size|dim|rank|window|heads?$|^n_|num_|hidden|intermediate"), 1 << 31),
 )

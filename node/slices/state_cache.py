@@ -94,6 +94,8 @@ def layer_tensors(layer: Any) -> dict[str, torch.Tensor]:
     """What one of transformers' layer caches holds, by the name of its attribute, and number where it has several."""
     found: dict[str, torch.Tensor] = {}
     for name, value in vars(layer).items():
+        if name.startswith("_"):  # a constant of the layer's, as its window
+            continue
         if isinstance(value, torch.Tensor) and value.numel():
             found[name] = value
         elif isinstance(value, dict):
@@ -105,6 +107,8 @@ def emptied(layer: Any) -> Any:
     """A copy of a layer cache with all of its flags and counts, and tensors that have shapes and no memory."""
     copied = copy.copy(layer)
     for name, value in vars(layer).items():
+        if name.startswith("_"):
+            continue
         if isinstance(value, torch.Tensor):
             setattr(copied, name, value.to("meta"))
         elif isinstance(value, dict):
