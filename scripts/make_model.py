@@ -149,7 +149,11 @@ def write_model(
         model = cls(cls.config_class(**fields))
     finally:
         torch.set_default_dtype(default)
-    model = model.to(dtype)
+    return save_random(model.to(dtype), out, dtype=dtype, seed=seed, max_shard_size=max_shard_size)
+
+
+def save_random(model: Any, out: Path, *, dtype: torch.dtype, seed: int, max_shard_size: str) -> Path:
+    """Move the norms and biases of a new model off their ones and zeros, and write it into `out`; returns it."""
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -165,8 +169,13 @@ def write_tiny(
     out: Path, model_type: str, *, dtype: torch.dtype = torch.float32, seed: int = 0, **fields: Any
 ) -> Path:
     """Write a tiny model of a family in several small shards; `fields` change its config."""
-    merged = {**_TINY, **TINY[model_type], **fields}
+    merged = {**tiny_fields(model_type), **fields}
     return write_model(out, model_type, merged, dtype=dtype, seed=seed, max_shard_size="100KB")
+
+
+def tiny_fields(model_type: str) -> Fields:
+    """The config of a tiny model of one of the families in `TINY`."""
+    return {**_TINY, **TINY[model_type]}
 
 
 def copy_tokenizer(source: Path, out: Path) -> list[str]:

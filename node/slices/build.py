@@ -13,13 +13,15 @@ decides by the other whether the code is its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from node.slices import adapters
 from node.slices.errors import UnsupportedModel
+from node.slices.families import Family
+from node.slices.names import Parts, Place, is_tied, needed
 from wire.types import LayerRange
 
 
@@ -61,26 +63,36 @@ class Position(nn.Module):
     """One layer's place in the model: runs the layer if there is one and the forward's range has it."""
 
     def __init__(
-        self, index: int, num_layers: int, layer: nn.Module, crossing: Crossing, *, keep: bool
+        self,
+        index: int,
+        stack: nn.ModuleList,
+        crossing: Crossing,
+        *,
+        keep: bool,
+        extra_outputs: int | None = None,
     ) -> None:
         super().__init__()
+        layer = stack[index]
         self.index = index
-        self.is_last = index == num_layers - 1
+        self.is_last = index == len(stack) - 1
         self.crossing = crossing
+        self.extra_outputs = extra_outputs
         self.layer = layer if keep else None
         # Some families' forwards read plain facts off their layers, as in `layer.attention_type`.
         for name, value in vars(layer).items():
             if isinstance(value, (str, int, float)) and not name.startswith("_") and not hasattr(self, name):
                 setattr(self, name, value)
 
-    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         crossing = self.crossing
         hidden_states = crossing.at(self.index, hidden_states)
+        rest: tuple[Any, ...] = (None,) * (self.extra_outputs or 0)
         if self.layer is not None and self.index in crossing.layers:
-            hidden_states = self.layer(hidden_states, *args, **kwargs)
+            out = self.layer(hidden_states, *args, **kwargs)
+            hidden_states, rest = (out[0], tuple(out[1:])) if isinstance(out, tuple) else (out, ())
         if self.is_last:
             hidden_states = crossing.at(self.index + 1, hidden_states)
-        return hidden_states
+        return hidden_states if self.extra_outputs is None else (hidden_states, *rest)
 
 
 class PassThrough(nn.Module):
@@ -90,16 +102,20 @@ class PassThrough(nn.Module):
         return hidden_states
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What of a model is kept."""
+class NoTable(nn.Module):
+    """Stands for a table of positions that is not owned: what it would be added to is thrown away anyhow."""
 
-    layers: LayerRange
-    embed: bool
-    head: bool
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, *_args: Any, **_kwargs: Any) -> torch.Tensor:
+        return torch.zeros(1, 1, 1, dtype=self.dtype)
 
 
-def holed_class(cls: Any, parts: Parts, crossing: Crossing, check: Callable[[Any], None]) -> Any:
+def holed_class(
+    cls: Any, family: Family, parts: Parts, crossing: Crossing, check: Callable[[Any], None]
+) -> Any:
     """A throw-away subclass of a `*ForCausalLM` whose instances have only `parts`.
 
     `check` sees each instance before it has any memory, and may refuse it by raising.
@@ -107,52 +123,71 @@ def holed_class(cls: Any, parts: Parts, crossing: Crossing, check: Callable[[Any
 
     def __init__(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         cls.__init__(self, config, *args, **kwargs)
-        _prune(self, parts, crossing)
+        _prune(self, family, parts, crossing)
         check(self)
 
     namespace = {"__init__": __init__, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
     return type(cls.__name__, (cls,), namespace)
 
 
-def close_positions(model: Any, layers: LayerRange, crossing: Crossing) -> None:
+def close_positions(model: Any, family: Family, layers: LayerRange, crossing: Crossing) -> None:
     """Put every owned layer into its `Position`, once its weights are loaded under their own names."""
-    stack = layer_stack(model)
+    stack = layer_stack(model, family)
     for index in range(layers.start, layers.end):
-        stack[index] = Position(index, len(stack), stack[index], crossing, keep=True)
+        stack[index] = Position(index, stack, crossing, keep=True, extra_outputs=family.extra_outputs)
 
 
-def layer_stack(model: Any) -> nn.ModuleList:
+def layer_stack(model: Any, family: Family) -> nn.ModuleList:
     """The list of all layers. Raises `UnsupportedModel` for a model that is not built as expected."""
-    decoder = getattr(model, model.base_model_prefix, None)
-    layers = getattr(decoder, "layers", None)
-    if not isinstance(layers, nn.ModuleList) or len(layers) != model.config.num_hidden_layers:
+    layers = _found(model, family.stack)
+    config = model.config.get_text_config()
+    if not isinstance(layers, nn.ModuleList) or len(layers) != config.num_hidden_layers:
         raise UnsupportedModel(model.config.model_type, "its layers are not one list")
     return layers
 
 
-def _prune(model: Any, parts: Parts, crossing: Crossing) -> None:
-    stack = layer_stack(model)
+def decoder_of(model: Any, family: Family) -> Any:
+    """The model without its head. Not `base_model_prefix`, which one family has wrong."""
+    return getattr(model, family.stack.partition(".")[0])
+
+
+def _found(model: Any, path: str) -> Any:
+    """The module at a dotted path, or None."""
+    for name in path.split("."):
+        model = getattr(model, name, None)
+    return model
+
+
+def _prune(model: Any, family: Family, parts: Parts, crossing: Crossing) -> None:
+    stack = layer_stack(model, family)
     for index in range(len(stack)):
         if index not in parts.layers:
-            stack[index] = Position(index, len(stack), stack[index], crossing, keep=False)
-    tied = bool(model.config.get_text_config().tie_word_embeddings)
-    decoder = getattr(model, model.base_model_prefix)
-    if not (parts.embed or (parts.head and tied)):
-        decoder.embed_tokens = PassThrough()
+            hole = Position(index, stack, crossing, keep=False, extra_outputs=family.extra_outputs)
+            adapters.furnish_hole(model.config.model_type, stack[index], hole)
+            stack[index] = hole
+    tied = is_tied(model, family)
+    for place, paths in (
+        (Place.EMBED, (family.embed,)),
+        (Place.BEFORE, family.before),
+        (Place.AFTER, family.after),
+        (Place.HEAD, (family.head,)),
+        (Place.NOWHERE, family.unused),
+    ):
+        if not needed(place, parts, tied=tied):
+            for path in paths:
+                _put_hole(model, path)
     if not parts.head:
-        decoder.norm = PassThrough()
-        model.lm_head = PassThrough()
         model.all_tied_weights_keys = {}
         model._tp_plan = {}
 
 
-def needs_tensor(name: str, layer: int | None, parts: Parts, *, tied: bool) -> bool:
-    """Whether a tensor on disk, of `layer` or of neither, belongs to `parts`."""
-    if layer is not None:
-        return layer in parts.layers
-    if "embed_tokens." in name:
-        return parts.embed or (parts.head and tied)
-    return parts.head
+def _put_hole(model: Any, path: str) -> None:
+    owner, _, name = path.rpartition(".")
+    holder = _found(model, owner) if owner else model
+    module = getattr(holder, name, None)
+    if module is not None:
+        is_table = isinstance(module, nn.Embedding)
+        setattr(holder, name, NoTable(module.weight.dtype) if is_table else PassThrough())
 
 
 def untied_elements(model: Any) -> int:

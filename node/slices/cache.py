@@ -9,6 +9,7 @@ layer of the model, held here or not, from the session's length.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
@@ -152,21 +153,51 @@ class _ModelCache(Cache):
 class SliceCache:
     """The KV cache of one session over `layers`, a sub-range of the slice that made it (`Slice.new_cache`)."""
 
-    def __init__(self, layers: LayerRange, windows: tuple[int | None, ...]) -> None:
-        """`windows` holds, for every layer of the whole model, its sliding window or None for full attention."""
+    def __init__(self, layers: LayerRange, windows: tuple[int | None, ...], plan: object = None) -> None:
+        """
+        Args:
+            windows: for every layer of the whole model its sliding window, or None for full attention.
+            plan: marks the slice the cache belongs to.
+        """
+        self._begin(layers, plan, _ModelCache(windows, layers))
+
+    def _begin(self, layers: LayerRange, plan: object, model_cache: Any) -> None:
         self.layers = layers
-        self.model_cache: Final = _ModelCache(windows, layers)
+        self.plan = plan
+        self.model_cache = model_cache
         self._broken = False
 
     @property
     def length(self) -> int:
         """Positions in the cache, S."""
-        return self.model_cache.length
+        return int(self.model_cache.length)
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory the cache has allocated."""
-        return sum(store.nbytes for store in self.model_cache.stores.values())
+        return sum(self.layer_bytes().values())
+
+    def layer_bytes(self) -> dict[int, int]:
+        """Bytes of memory allocated for each layer."""
+        return {index: store.nbytes for index, store in self.model_cache.stores.items()}
+
+    def held(self) -> dict[str, torch.Tensor]:
+        """What later tokens will see, by layer and name: `[1, K, S, Dh]` each, views of the buffers."""
+        held: dict[str, torch.Tensor] = {}
+        for index, store in self.model_cache.stores.items() if self.length else ():
+            visible = slice(store.first_visible(self.length) - store.base, self.length - store.base)
+            held[f"{index}.keys"] = store.keys[..., visible, :]
+            held[f"{index}.values"] = store.values[..., visible, :]
+        return held
+
+    def hold(self, tensors: Mapping[str, torch.Tensor], length: int, templates: Mapping[int, Any]) -> None:  # noqa: ARG002 - other kinds of caches need them
+        """Take over what `held` gave at `length`; the cache must be empty, and the tensors its own to keep."""
+        for index, store in self.model_cache.stores.items():
+            keys, values = tensors[f"{index}.keys"], tensors[f"{index}.values"]
+            rows = keys.shape[-2]
+            room = capacity(rows, None)
+            store.base, store.keys, store.values = length - rows, _grown(keys, room), _grown(values, room)
+        self.model_cache.length = length
 
     def truncate(self, length: int) -> None:
         """Drop all positions from `length` on; going on is then exactly as if they had never been.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.slices.families import load_config
+from node.slices.families import load_config, max_positions
 from node.slices.spec import DTYPES
 
 
@@ -28,11 +28,12 @@ def read_facts(folder: Path) -> ModelFacts:
     """
     _, config = load_config(folder)
     stored = _stored_dtype(folder)
+    text = config.get_text_config()
     return ModelFacts(
         model_type=config.model_type,
-        num_layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
-        max_positions=config.max_position_embeddings,
+        num_layers=text.num_hidden_layers,
+        hidden_size=text.hidden_size,
+        max_positions=max_positions(text),
         dtype=stored if stored in DTYPES else "bfloat16",
     )
 

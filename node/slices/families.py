@@ -1,14 +1,18 @@
 """Which model families may be run, and their configs. No torch at import.
 
-A slice is exact only for families whose every cut was compared with the whole model; `tests/node/slices/test_exact.py`
-does that for exactly the list here. Everything else is refused by name: some families go silently wrong when cut.
-Code from a checkpoint is never run; `auto_map` in a config is ignored, the family's own class is used.
+A slice is exact only for families whose every cut was compared with the whole model: `family_table.json` holds the
+verdict of each, as `scripts.prove_families` found it. Everything else is refused by name: some families go silently
+wrong when cut. Code from a checkpoint is never run; `auto_map` in a config is ignored, the family's own class is used.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,51 +21,57 @@ from wire import limits
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 """Security limit: `config.json`."""
+TABLE_PATH: Final = Path(__file__).with_name("family_table.json")
+"""Every family's verdict; written by `scripts.prove_families` and by nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """Where transformers keeps a family: `transformers.models.<module>.modeling_<module>.<class_name>`."""
+    """Where transformers keeps a family, and where the family keeps its parts (dotted names of modules)."""
 
     module: str
+    """`transformers.models.<module>.modeling_<module>`."""
     class_name: str
+    stack: str = "model.layers"
+    """The list of all layers."""
+    embed: str = "model.embed_tokens"
+    """The token embedding."""
+    head: str = "lm_head"
+    """What turns hidden states into logits."""
+    before: tuple[str, ...] = ()
+    """What runs between the embedding and the first layer: position tables, norms of the embedding."""
+    after: tuple[str, ...] = ("model.norm",)
+    """What runs between the last layer and the head."""
+    unused: tuple[str, ...] = ()
+    """What text never passes: towers for images and sound."""
+    extra_outputs: int | None = None
+    """How many values beside the hidden states a layer returns, in a tuple; None for a bare tensor."""
+    state: tuple[str, ...] = ("full_attention",)
+    """The kinds of layer state that the proof covers, in transformers' words."""
 
 
-FAMILIES: Final = {
-    "cohere2": Family("cohere2", "Cohere2ForCausalLM"),
-    "deepseek_v3": Family("deepseek_v3", "DeepseekV3ForCausalLM"),
-    "gemma": Family("gemma", "GemmaForCausalLM"),
-    "gemma2": Family("gemma2", "Gemma2ForCausalLM"),
-    "gemma3_text": Family("gemma3", "Gemma3ForCausalLM"),
-    "glm4": Family("glm4", "Glm4ForCausalLM"),
-    "glm4_moe": Family("glm4_moe", "Glm4MoeForCausalLM"),
-    "gpt_oss": Family("gpt_oss", "GptOssForCausalLM"),
-    "granite": Family("granite", "GraniteForCausalLM"),
-    "llama": Family("llama", "LlamaForCausalLM"),
-    "mistral": Family("mistral", "MistralForCausalLM"),
-    "mixtral": Family("mixtral", "MixtralForCausalLM"),
-    "olmo2": Family("olmo2", "Olmo2ForCausalLM"),
-    "phi3": Family("phi3", "Phi3ForCausalLM"),
-    "qwen2": Family("qwen2", "Qwen2ForCausalLM"),
-    "qwen2_moe": Family("qwen2_moe", "Qwen2MoeForCausalLM"),
-    "qwen3": Family("qwen3", "Qwen3ForCausalLM"),
-    "qwen3_moe": Family("qwen3_moe", "Qwen3MoeForCausalLM"),
-    "smollm3": Family("smollm3", "SmolLM3ForCausalLM"),
-    "starcoder2": Family("starcoder2", "Starcoder2ForCausalLM"),
-}
+def read_table(path: Path = TABLE_PATH) -> dict[str, dict[str, Any]]:
+    """The table of families by `model_type`, as it is in the file."""
+    table: dict[str, dict[str, Any]] = json.loads(path.read_text())
+    return table
 
-REFUSED: Final = {
-    "zaya": "a second value passes between its layers, so a slice would be silently wrong",
-    "mamba": "its recurrent state needs a cache this program does not have",
-    "mamba2": "its recurrent state needs a cache this program does not have",
-    "falcon_mamba": "its recurrent state needs a cache this program does not have",
-    "falcon_h1": "its recurrent state needs a cache this program does not have",
-    "zamba2": "its layers share weights across the whole depth",
-    "rwkv": "its recurrent state needs a cache this program does not have",
-    "gemma3n": "every layer needs the tokens themselves, which hosts do not get",
-    "gemma3n_text": "every layer needs the tokens themselves, which hosts do not get",
-    "gemma3": "it reads images too; use the text-only checkpoint (gemma3_text)",
-}
+
+def _families(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Family]:
+    names = {field.name for field in fields(Family)}
+    found: dict[str, Family] = {}
+    for model_type, row in table.items():
+        if row["verdict"] == "exact":
+            parts: dict[str, Any] = {key: value for key, value in row.items() if key in names}
+            lists = {key: tuple(value) for key, value in parts.items() if isinstance(value, list)}
+            found[model_type] = Family(**{**parts, **lists})
+    return found
+
+
+_TABLE: Final = read_table()
+FAMILIES: Final = _families(_TABLE)
+"""The families that are proven exact, by `model_type`."""
+REFUSED: Final = {name: str(row["reason"]) for name, row in _TABLE.items() if row["verdict"] == "refused"}
+"""Families that were tried, and why each is not run."""
 
 _NOT_FROM_FILE: Final = (
     "auto_map",
@@ -75,13 +85,34 @@ _NOT_FROM_FILE: Final = (
 )
 """Config keys that would change how the model is run: which kernels, which code, which files."""
 
+_SPECIAL_FLOATS: Final = {"Infinity": math.inf, "-Infinity": -math.inf}
 _BOUNDS: Final = {
     "num_hidden_layers": limits.MAX_LAYERS,
     "hidden_size": limits.MAX_HIDDEN_SIZE,
     "vocab_size": limits.MAX_VOCABULARY,
     "max_position_embeddings": limits.MAX_POSITIONS,
+    "n_positions": limits.MAX_POSITIONS,
+    "max_seq_len": limits.MAX_POSITIONS,
+    "n_embd": limits.MAX_HIDDEN_SIZE,
+    "d_model": limits.MAX_HIDDEN_SIZE,
 }
 """Security limits on what a config may ask for, before anything is built from it."""
+_COUNTED: Final = (
+    (re.compile(r"layers$|^n_layer$|^depth$"), limits.MAX_LAYERS),
+    (re.compile(r"experts"), 65_536),
+    (re.compile(r"size|dim|rank|window|heads?$|^n_|num_|hidden|intermediate"), 1 << 31),
+)
+"""The same for all numbers by what is in their name, for every module that a config asks for is made before its tensors
+are looked at."""
+_EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_DIVIDES: Final = (("num_key_value_heads", "num_attention_heads"),)
+_AT_MOST: Final = (
+    ("num_experts_per_tok", _EXPERTS),
+    ("num_experts_per_token", _EXPERTS),
+    ("moe_topk", _EXPERTS),
+)
+_TOKENS_EVERYWHERE: Final = ("hidden_size_per_layer_input", "num_kv_shared_layers")
+"""Config fields that, other than 0, have layers read the tokens, or the keys of other layers."""
 
 
 def family_of(raw: dict[str, Any]) -> Family:
@@ -111,24 +142,80 @@ def load_config(folder: Path) -> tuple[Family, Any]:
     path = folder / "config.json"
     raw = _read(folder, path)
     family = family_of(raw)
-    fields = {key: value for key, value in raw.items() if key not in _NOT_FROM_FILE and key[:1] != "_"}
-    for key, bound in _BOUNDS.items():
-        value = fields.get(key, 1)
-        if type(value) is not int or not 1 <= value <= bound:
-            raise BadCheckpoint(path, f"{key} is {value!r}, not a number from 1 to {bound}")
+    cleaned = _cleaned(raw)
+    _check_numbers(path, cleaned)
     cls = causal_class(family)
     from huggingface_hub.errors import StrictDataclassError
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     try:
-        return family, cls.config_class.from_dict(fields)
+        config = CONFIG_MAPPING[raw["model_type"]].from_dict(cleaned)
+        if cls.config_class is config.sub_configs.get("text_config"):
+            config = config.get_text_config()
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         raise BadCheckpoint(path, f"is not a {raw['model_type']} config ({error})") from error
+    for field in _TOKENS_EVERYWHERE:
+        if getattr(config.get_text_config(), field, None):
+            reason = f"with {field} its layers need the tokens, or one another's keys, which hosts do not get"
+            raise UnsupportedModel(raw["model_type"], reason)
+    return family, config
+
+
+def _cleaned(raw: dict[str, Any]) -> dict[str, Any]:
+    """A config, and the configs within it, without what would change how the model is run."""
+    return {
+        key: _cleaned(value) if key.endswith("_config") and isinstance(value, dict) else _with_floats(value)
+        for key, value in raw.items()
+        if key not in _NOT_FROM_FILE and key[:1] != "_"
+    }
+
+
+def _with_floats(value: Any) -> Any:
+    """A value in which transformers' objects for infinities, which JSON lacks, are numbers again."""
+    if isinstance(value, dict):
+        tag = value.get("__float__") if len(value) == 1 else None
+        if isinstance(tag, str) and tag in _SPECIAL_FLOATS:
+            return _SPECIAL_FLOATS[tag]
+        return {key: _with_floats(item) for key, item in value.items()}
+    return [_with_floats(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_numbers(path: Path, cleaned: dict[str, Any]) -> None:
+    """Raise `BadCheckpoint` for a config whose sizes are no sizes, or too large for anything real."""
+    for key, bound in _BOUNDS.items():
+        value = cleaned.get(key, 1)
+        if type(value) is not int or not 1 <= value <= bound:
+            raise BadCheckpoint(path, f"{key} is {value!r}, not a number from 1 to {bound}")
+    for part, whole in _DIVIDES:
+        a, b = cleaned.get(part), cleaned.get(whole)
+        if type(a) is int and type(b) is int and (a < 1 or b % a):
+            raise BadCheckpoint(path, f"{part} {a} does not divide {whole} {b}")
+    for part, wholes in _AT_MOST:
+        a, counts = cleaned.get(part), [cleaned[key] for key in wholes if type(cleaned.get(key)) is int]
+        if type(a) is int and counts and a > max(counts):
+            raise BadCheckpoint(path, f"{part} is {a}, of {max(counts)} there are")
+    for key, value in cleaned.items():
+        if key.endswith("_config") and isinstance(value, dict):
+            _check_numbers(path, value)
+        if type(value) is int:
+            for pattern, bound in _COUNTED:
+                if pattern.search(key) and not -1 <= value <= bound:
+                    raise BadCheckpoint(path, f"{key} is {value!r}, not a number up to {bound}")
 
 
 def causal_class(family: Family) -> Any:
     """The family's `*ForCausalLM` class. Imports torch, and only this family's code."""
     module = importlib.import_module(f"transformers.models.{family.module}.modeling_{family.module}")
     return getattr(module, family.class_name)
+
+
+def max_positions(config: Any) -> int:
+    """The longest context of a model, in tokens. Families without a table of positions name no bound of their own."""
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        value = getattr(config, name, None)
+        if type(value) is int and value > 0:
+            return min(value, limits.MAX_POSITIONS)
+    return limits.MAX_POSITIONS
 
 
 def _read(folder: Path, path: Path) -> dict[str, Any]:

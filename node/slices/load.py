@@ -14,17 +14,19 @@ from typing import Any, Final, cast
 import torch
 from transformers.utils import logging as transformers_logging
 
-from node.slices import build, families, threads
+from node.slices import build, cache_plan, families, names, threads
 from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
 from node.slices.kernels import attention, pack
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec
-from node.slices.weights import Weights, layer_of
+from node.slices.weights import Weights
 
 MAX_UNBACKED_ELEMENTS: Final = 1 << 24
 """Security limit: parameters a config may ask for beyond those on disk. transformers fills what it misses with random
 numbers before we see the list of it, so a config must not make it fill all memory."""
-
+MAX_TABLE_BYTES: Final = 1 << 30
+"""Security limit: masks and rotary tables that a config may ask for; some families make them as large as the square of
+the context."""
 
 _ONE_AT_A_TIME: Final = threading.Lock()
 """transformers patches its own classes while it loads; two threads at once would leave the patches behind."""
@@ -42,10 +44,11 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
         BadCheckpoint: the files are damaged or incomplete; the message names file and tensor.
     """
     family, config = families.load_config(spec.checkpoint)
-    spec.check(config.num_hidden_layers)
+    spec.check(config.get_text_config().num_hidden_layers)
+    cache_plan.check_kinds(config.get_text_config(), family.state)
     cls = families.causal_class(family)
-    parts = build.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
-    tied = bool(config.tie_word_embeddings)
+    parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
+    on_disk = names.Names(_outline(cls, config, spec), family)
     crossing = build.Crossing()
     done = 0
 
@@ -56,25 +59,51 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
             progress(min(1.0, done / total))
 
     def wanted(name: str) -> bool:
-        return build.needs_tensor(name, layer_of(name), parts, tied=tied)
+        return on_disk.needed(name, parts)
 
     weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read)
     total = max(1, weights.nbytes)
+    for name, tensor in weights.tensors.items():
+        if on_disk.is_unknown(name):
+            raise BadCheckpoint(tensor.path, f"is no part of a {config.model_type} model", tensor=name)
 
     def check(model: Any) -> None:
         asked = build.untied_elements(model)
         if asked > weights.elements + MAX_UNBACKED_ELEMENTS:
             problem = f"asks for {asked} parameters in these layers, the files have {weights.elements}"
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
+        tables = sum(buffer.nbytes for buffer in model.buffers())
+        if tables > MAX_TABLE_BYTES:
+            problem = f"asks for {tables} bytes of tables that are computed, more than {MAX_TABLE_BYTES}"
+            raise BadCheckpoint(spec.checkpoint / "config.json", problem)
 
-    model = _fill(build.holed_class(cls, parts, crossing, check), config, spec, weights)
+    model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, weights)
     attention.use(model)
     pack.pack(model, spec.weights, embed=spec.embed)
-    build.close_positions(model, spec.layers, crossing)
-    loaded = Slice(spec, model, crossing)
+    build.close_positions(model, family, spec.layers, crossing)
+    loaded = Slice(spec, family, model, crossing)
     if progress is not None:
         progress(1.0)
     return loaded
+
+
+def _outline(cls: Any, config: Any, spec: SliceSpec) -> Any:
+    """The whole model on the meta device, where it has names and shapes and takes no memory."""
+    try:
+        with torch.device("meta"):
+            return cls(config)
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        ArithmeticError,
+    ) as error:
+        raise BadCheckpoint(
+            spec.checkpoint / "config.json", f"does not describe a {config.model_type} ({error})"
+        ) from error
 
 
 def _fill(cls: Any, config: Any, spec: SliceSpec, weights: Weights) -> Any:

@@ -10,10 +10,11 @@ import threading
 from typing import Any
 
 import torch
-from transformers.cache_utils import get_layer_types_and_kwargs
 
-from node.slices import build
-from node.slices.cache import SliceCache, capacity
+from node.slices import build, families
+from node.slices.cache import SliceCache
+from node.slices.cache_plan import CachePlan
+from node.slices.calling import Calling
 from node.slices.errors import (
     BadInput,
     ContextFull,
@@ -22,6 +23,7 @@ from node.slices.errors import (
     UnsupportedModel,
     WrongThread,
 )
+from node.slices.families import Family
 from node.slices.spec import SliceSpec, Want
 from wire.types import LayerRange
 
@@ -32,23 +34,24 @@ class Slice:
     Serves any number of sessions, each with caches of its own, one forward at a time, on the thread that loaded it.
     """
 
-    def __init__(self, spec: SliceSpec, model: Any, crossing: build.Crossing) -> None:
+    def __init__(self, spec: SliceSpec, family: Family, model: Any, crossing: build.Crossing) -> None:
         """Take a model whose holes cross through `crossing`; runs one token through it to size its caches."""
-        config = model.config
+        config = model.config.get_text_config()
         self.spec = spec
-        self.model_type: str = config.model_type
+        self.model_type: str = model.config.model_type
         self.num_layers: int = config.num_hidden_layers
         self.hidden_size: int = config.hidden_size
         self.vocab_size: int = config.vocab_size
-        self.max_positions: int = config.max_position_embeddings
+        self.max_positions: int = families.max_positions(config)
         self.dtype: torch.dtype = getattr(torch, spec.dtype)
         self.weight_bytes = build.weight_bytes(model)
         self._model = model
-        self._decoder = getattr(model, model.base_model_prefix)
+        self._decoder = build.decoder_of(model, family)
         self._crossing = crossing
-        self._windows = layer_windows(config)
+        self._calling = Calling(model, self._decoder)
+        self._plan = CachePlan(config)
         self._owner = threading.get_ident()
-        self._bytes_per_position = self._measure()
+        self._fixed_bytes, self._bytes_per_position = self._measure()
 
     def new_cache(self, layers: LayerRange) -> SliceCache:
         """An empty cache for a session that uses `layers`, any sub-range of the slice's.
@@ -61,13 +64,14 @@ class Slice:
         at_end = (layers.start == 0 and self.spec.embed) or (layers.end == self.num_layers and self.spec.head)
         if not len(layers) and not at_end:
             raise InvalidSlice(f"layers {layers} are empty")
-        return SliceCache(layers, self._windows)
+        return self._plan.new(layers)
 
     def kv_bytes(self, layers: LayerRange, positions: int) -> int:
         """The most bytes a cache of `layers` holds once it has had `positions`, however they came."""
-        per_position = self._bytes_per_position
+        if not positions:
+            return 0
         return sum(
-            per_position[index] * capacity(positions, self._windows[index])
+            self._fixed_bytes[index] + self._bytes_per_position[index] * self._plan.rows(index, positions)
             for index in range(layers.start, layers.end)
         )
 
@@ -93,21 +97,18 @@ class Slice:
         """
         self._check(x, cache, position, want)
         count = x.shape[1]
-        ids = x if x.dtype is torch.int64 else None
-        hidden = None if ids is not None else x.to(self.dtype)
+        hidden = None if x.dtype is torch.int64 else x.to(self.dtype)
         with torch.inference_mode():
-            arguments: dict[str, Any] = {"input_ids": ids} if ids is not None else {"inputs_embeds": hidden}
-            arguments["position_ids"] = torch.arange(position, position + count).unsqueeze(0)
-            arguments["past_key_values"] = cache.model_cache
+            arguments = self._calling.arguments(x if hidden is None else hidden, position, cache.model_cache)
             self._crossing.begin(cache.layers, hidden)
             cache.mark_broken()
             try:
                 if want is Want.LOGITS:
                     out: torch.Tensor = (
-                        self._model(**arguments, use_cache=True, logits_to_keep=1).logits[0, -1].float()
+                        self._model(**arguments, **self._calling.last_only).logits[0, -1].float()
                     )
                 else:
-                    self._decoder(**arguments, use_cache=True)
+                    self._decoder(**arguments)
                     out = self._crossing.take()
             except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
                 raise ForwardFailed(f"layers {cache.layers} of {self.model_type}: {error}") from error
@@ -122,7 +123,7 @@ class Slice:
             raise WrongThread("a slice runs only on the thread that loaded it")
         cache.check_usable()
         layers = cache.layers
-        if cache.model_cache.windows is not self._windows:
+        if cache.plan is not self._plan:
             raise BadInput("the cache was made by another slice")
         if position != cache.length:
             raise BadInput(f"the forward is at position {position}, the cache at {cache.length}")
@@ -146,36 +147,27 @@ class Slice:
         if low < 0 or high >= self.vocab_size:
             raise BadInput(f"token ids must be from 0 to {self.vocab_size - 1}")
 
-    def _measure(self) -> dict[int, int]:
-        """Bytes a position takes in each layer's cache, seen from one token; also warms the kernels up."""
-        cache = SliceCache(self.spec.layers, self._windows)
-        try:
-            out = self.forward(
-                torch.zeros(1, 1, self.hidden_size, dtype=self.dtype),
-                cache=cache,
-                position=0,
-                want=Want.HIDDEN,
-            )
-        except ForwardFailed as error:
-            raise UnsupportedModel(self.model_type, f"its layers cannot be run alone ({error})") from error
-        if out.shape != (1, 1, self.hidden_size):
-            raise UnsupportedModel(self.model_type, "its layers pass on more than hidden states")
-        rows = capacity(1, None)
-        return {index: store.nbytes // rows for index, store in cache.model_cache.stores.items()}
-
-
-def layer_windows(config: Any) -> tuple[int | None, ...]:
-    """For every layer its sliding window, None for full attention, as transformers' own cache would have it.
-
-    Raises:
-        UnsupportedModel: a layer keeps something else than keys and values.
-    """
-    types, options = get_layer_types_and_kwargs(config)
-    windows: list[int | None] = []
-    for kind, fields in zip(types, options, strict=True):
-        if kind not in ("full_attention", "sliding_attention"):
-            raise UnsupportedModel(
-                config.model_type, f"a layer of kind {kind!r} keeps more than keys and values"
-            )
-        windows.append(fields["sliding_window"] if kind == "sliding_attention" else None)
-    return tuple(windows)
+    def _measure(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Bytes each layer's cache takes at all, and for a position; also warms the kernels up."""
+        cache = self._plan.new(self.spec.layers)
+        seen: list[dict[int, int]] = []
+        for position in range(2):
+            try:
+                out = self.forward(
+                    torch.zeros(1, 1, self.hidden_size, dtype=self.dtype),
+                    cache=cache,
+                    position=position,
+                    want=Want.HIDDEN,
+                )
+            except ForwardFailed as error:
+                reason = f"its layers cannot be run alone ({error})"
+                raise UnsupportedModel(self.model_type, reason) from error
+            if out.shape != (1, 1, self.hidden_size):
+                raise UnsupportedModel(self.model_type, "its layers pass on more than hidden states")
+            seen.append(cache.layer_bytes())
+            self._plan.learn(cache)
+        one, two = seen
+        if not self._plan.keeps_state:  # memory comes in blocks of positions, and all of it is for positions
+            return dict.fromkeys(one, 0), {index: one[index] // self._plan.rows(index, 1) for index in one}
+        growth = {index: two[index] - one[index] for index in one}
+        return {index: one[index] - growth[index] for index in one}, growth

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from node.slices.errors import BadCheckpoint, PickleWeights
@@ -26,14 +27,14 @@ MAX_INDEX_BYTES: Final = 64 * 1024 * 1024
 """Security limit: `model.safetensors.index.json`."""
 
 _DTYPES: Final = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+_EXPONENTS: Final = {
+    "F32": (np.uint32, np.uint32(0x7F80_0000)),
+    "BF16": (np.uint16, np.uint16(0x7F80)),
+    "F16": (np.uint16, np.uint16(0x7C00)),
+}
+"""Where a number's exponent is; all of its bits are set in NaN and infinity alone."""
+_CHECKED_AT_ONCE: Final = 1 << 20
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)\.")
-
-
-def layer_of(name: str) -> int | None:
-    """The layer a tensor's name on disk belongs to, or None for the embedding, the final norm and the head."""
-    match = _LAYER.search(name)
-    return int(match[1]) if match else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,10 +69,19 @@ class StoredTensor:
         """The tensor, in memory of its own."""
         tensor = torch.empty(self.shape, dtype=_DTYPES[self.stored_dtype])
         if self.nbytes:
-            view = tensor.view(-1).view(torch.uint8).numpy().data
-            self._fill(view)
+            memory = tensor.view(-1).view(torch.uint8).numpy()
+            self._fill(memory.data)
+            self._check_finite(memory)
         self.on_read(self.nbytes)
         return tensor
+
+    def _check_finite(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Raise `BadCheckpoint` for NaN or infinity. Not by torch: its pool of threads belongs to another thread."""
+        kind, exponent = _EXPONENTS[self.stored_dtype]
+        words = memory.view(kind)
+        for start in range(0, len(words), _CHECKED_AT_ONCE):
+            if ((words[start : start + _CHECKED_AT_ONCE] & exponent) == exponent).any():
+                raise BadCheckpoint(self.path, "holds NaN or infinity", tensor=self.name)
 
     def _fill(self, view: memoryview) -> None:
         try:

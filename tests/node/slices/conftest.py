@@ -13,7 +13,8 @@ threads.prepare(1)
 
 import torch  # noqa: E402 - the environment comes first
 
-from scripts.make_model import write_tiny  # noqa: E402
+from scripts.family_proof import build_whole  # noqa: E402
+from scripts.make_model import TINY, write_tiny  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -27,7 +28,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
 
     def get(family: str) -> Path:
         if family not in made:
-            made[family] = write_tiny(tmp_path_factory.mktemp(family), family)
+            folder = tmp_path_factory.mktemp(family)
+            if family in TINY:
+                write_tiny(folder, family)
+            else:
+                build_whole(family, folder)
+            made[family] = folder
         return made[family]
 
     return get

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers import LlamaConfig
 
 from node.slices import build
 from node.slices.errors import UnsupportedModel
-from node.slices.families import causal_class, load_config
-from node.slices.weights import layer_of
+from node.slices.families import FAMILIES, causal_class, load_config
+from node.slices.names import Parts
 from tests.node.slices.conftest import TinyModels
 from wire.types import LayerRange
 
@@ -20,14 +21,15 @@ def made(
     tiny: TinyModels, family: str, start: int, end: int, *, embed: bool = False, head: bool = False
 ) -> Any:
     entry, config = load_config(tiny(family))
-    parts = build.Parts(layers=LayerRange(start, end), embed=embed, head=head)
+    parts = Parts(layers=LayerRange(start, end), embed=embed, head=head)
     with torch.device("meta"):
-        return build.holed_class(causal_class(entry), parts, build.Crossing(), lambda model: None)(config)
+        cls = build.holed_class(causal_class(entry), entry, parts, build.Crossing(), lambda model: None)
+        return cls(config)
 
 
 def test_only_owned_layers_have_parameters_under_their_own_names(tiny: TinyModels) -> None:
     names = [name for name, _ in made(tiny, "llama", 1, 3).named_parameters()]
-    assert {layer_of(name) for name in names} == {1, 2}
+    assert {name.split(".")[2] for name in names} == {"1", "2"}
     assert "model.layers.2.self_attn.q_proj.weight" in names
 
 
@@ -41,18 +43,6 @@ def test_the_ends_are_there_when_they_are_owned(tiny: TinyModels) -> None:
 def test_a_tied_tail_keeps_the_embedding_it_is_tied_to(tiny: TinyModels) -> None:
     tail = dict(made(tiny, "gemma2", 5, 5, head=True).named_parameters())
     assert "model.embed_tokens.weight" in tail
-    assert build.needs_tensor(
-        "model.embed_tokens.weight",
-        None,
-        build.Parts(layers=LayerRange(5, 5), embed=False, head=True),
-        tied=True,
-    )
-    assert not build.needs_tensor(
-        "model.embed_tokens.weight",
-        None,
-        build.Parts(layers=LayerRange(5, 5), embed=False, head=True),
-        tied=False,
-    )
 
 
 def test_the_class_looks_like_the_familys_own(tiny: TinyModels) -> None:
@@ -60,7 +50,7 @@ def test_the_class_looks_like_the_familys_own(tiny: TinyModels) -> None:
     assert type(model).__name__ == "Qwen3ForCausalLM"
     assert not model.is_custom_code()
     assert model.config.num_hidden_layers == 5
-    assert len(build.layer_stack(model)) == 5
+    assert len(build.layer_stack(model, FAMILIES["qwen3"])) == 5
 
 
 def test_a_model_without_one_list_of_layers_is_refused() -> None:
@@ -69,10 +59,10 @@ def test_a_model_without_one_list_of_layers_is_refused() -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.config = type("Config", (), {"model_type": "odd", "num_hidden_layers": 2})
+            self.config = LlamaConfig(num_hidden_layers=2)
 
-    with pytest.raises(UnsupportedModel, match="odd"):
-        build.layer_stack(Odd())
+    with pytest.raises(UnsupportedModel, match="one list"):
+        build.layer_stack(Odd(), FAMILIES["llama"])
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 3), (0, 0), (1, 2), (2, 3), (3, 3), (0, 1)])
@@ -82,7 +72,8 @@ def test_hidden_states_enter_and_leave_at_the_boundaries_of_the_range(start: int
             return x + 1
 
     crossing = build.Crossing()
-    stack = [build.Position(k, 3, AddOne(), crossing, keep=True) for k in range(3)]
+    layers = nn.ModuleList(AddOne() for _ in range(3))
+    stack = [build.Position(k, layers, crossing, keep=True) for k in range(3)]
     for incoming in (torch.tensor(100.0), None):
         crossing.begin(LayerRange(start, end), incoming)
         x = torch.tensor(0.0)
@@ -106,7 +97,7 @@ def test_a_hole_answers_what_the_familys_forward_reads_off_its_layers() -> None:
             self.attention_type = "sliding_attention"
             self.weight = nn.Parameter(torch.ones(2))
 
-    hole = build.Position(0, 2, Layer(), build.Crossing(), keep=False)
+    hole = build.Position(0, nn.ModuleList([Layer(), Layer()]), build.Crossing(), keep=False)
     assert hole.attention_type == "sliding_attention"
     assert not list(hole.parameters())
 
@@ -117,3 +108,24 @@ def test_tied_weights_are_counted_once() -> None:
     assert build.weight_bytes(model) == 128
     b.weight = a.weight
     assert build.weight_bytes(model) == 64
+
+
+def test_a_hole_returns_what_the_familys_layers_return() -> None:
+    layers = nn.ModuleList([nn.Identity(), nn.Identity()])
+    crossing = build.Crossing()
+    crossing.begin(LayerRange(0, 0), None)
+    x = torch.ones(1, 1, 2)
+    assert build.Position(1, layers, crossing, keep=False)(x) is x
+    assert build.Position(1, layers, crossing, keep=False, extra_outputs=2)(x) == (x, None, None)
+
+
+def test_a_layer_that_returns_more_than_hidden_states_hands_it_on_and_crosses_with_the_first() -> None:
+    class Layer(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, str]:
+            return x + 1, "weights"
+
+    crossing = build.Crossing()
+    crossing.begin(LayerRange(1, 2), torch.tensor(5.0))
+    position = build.Position(1, nn.ModuleList([Layer(), Layer()]), crossing, keep=True, extra_outputs=1)
+    assert position(torch.tensor(0.0)) == (torch.tensor(6.0), "weights")
+    assert crossing.take() == 6

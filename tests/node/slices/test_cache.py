@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM
 from node.slices import cache as cache_module
 from node.slices.cache import LayerCache, SliceCache, capacity
 from node.slices.errors import TruncatedTooFar
-from node.slices.families import FAMILIES
 from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
+from scripts.make_model import TINY
 from tests.node.slices.conftest import TinyModels
 from wire.types import LayerRange
 
@@ -146,7 +146,7 @@ def test_a_length_that_never_was_cannot_be_truncated_to(tiny: TinyModels) -> Non
 
 
 @pytest.mark.usefixtures("small_steps")
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(TINY))
 def test_the_bytes_promised_before_are_never_passed(tiny: TinyModels, family: str) -> None:
     piece = middle(tiny, family)
     for layers in (LayerRange(0, 5), LayerRange(1, 3), LayerRange(4, 5)):

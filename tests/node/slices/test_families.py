@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from node.slices.errors import BadCheckpoint, UnsupportedModel
-from node.slices.families import FAMILIES, REFUSED, causal_class, family_of, load_config
+from node.slices.families import FAMILIES, REFUSED, causal_class, family_of, load_config, read_table
+from node.slices.load import load_slice
+from node.slices.spec import SliceSpec
 from tests.node.slices.conftest import TinyModels
+from wire.types import LayerRange
 
 
 def with_config(folder: Path, **fields: Any) -> Path:
@@ -18,11 +21,62 @@ def with_config(folder: Path, **fields: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("model_type", ["zaya", "mamba2", "gemma3n", "llama9000"])
+@pytest.mark.parametrize("model_type", ["zaya", "rwkv", "gemma3n", "llama9000"])
 def test_a_family_off_the_list_is_refused_by_name_with_a_reason(model_type: str) -> None:
     with pytest.raises(UnsupportedModel, match=model_type) as caught:
         family_of({"model_type": model_type})
     assert "llama" in caught.value.reason
+
+
+@pytest.mark.parametrize("model_type", sorted(REFUSED))
+def test_each_refused_family_is_refused_for_its_reason_before_its_files_are_looked_at(
+    model_type: str, tmp_path: Path
+) -> None:
+    folder = with_config(tmp_path, model_type=model_type)
+    spec = SliceSpec(checkpoint=folder, layers=LayerRange(0, 1))
+    with pytest.raises(UnsupportedModel) as caught:
+        load_slice(spec)
+    assert caught.value.model_type == model_type
+    assert caught.value.reason.startswith(REFUSED[model_type])
+    assert len(REFUSED[model_type]) < 120
+
+
+def test_the_table_is_sorted_data_and_nothing_else() -> None:
+    table = read_table()
+    assert list(table) == sorted(table)
+    assert len(FAMILIES) + len(REFUSED) == len(table)
+    assert {row["verdict"] for row in table.values()} == {"exact", "refused"}
+
+
+def test_a_proven_family_whose_layers_need_the_tokens_or_one_another_is_refused(
+    tiny: TinyModels, tmp_path: Path
+) -> None:
+    fields = json.loads((tiny("gemma4_text") / "config.json").read_text())
+    load_config(with_config(tmp_path, **fields))
+    for change in ({"hidden_size_per_layer_input": 16}, {"num_kv_shared_layers": 2}):
+        with pytest.raises(UnsupportedModel, match="tokens"):
+            load_config(with_config(tmp_path, **(fields | change)))
+
+
+def test_numbers_that_json_lacks_are_read(tiny: TinyModels) -> None:
+    _, config = load_config(tiny("bamba"))
+    assert config.time_step_limit == (0.0, float("inf"))
+
+
+def test_the_text_part_of_a_model_that_sees_is_what_is_run(tiny: TinyModels) -> None:
+    family, config = load_config(tiny("qwen3_5"))
+    assert family.class_name == "Qwen3_5ForCausalLM"
+    assert config.model_type == "qwen3_5_text"
+
+
+def test_a_config_within_the_config_is_checked_and_cleaned_too(tiny: TinyModels, tmp_path: Path) -> None:
+    fields = json.loads((tiny("mistral3") / "config.json").read_text())
+    fields["text_config"] |= {"attn_implementation": "stranger/kernels"}
+    _, config = load_config(with_config(tmp_path, **fields))
+    assert "kernels" not in str(config.text_config._attn_implementation)
+    fields["text_config"] |= {"num_hidden_layers": 10**9}
+    with pytest.raises(BadCheckpoint, match="num_hidden_layers"):
+        load_config(with_config(tmp_path, **fields))
 
 
 def test_no_family_is_both_supported_and_refused() -> None:
@@ -71,6 +125,12 @@ def test_garbage_for_a_config_is_named(tmp_path: Path, text: str) -> None:
         {"vocab_size": True},
         {"max_position_embeddings": None},
         {"num_attention_heads": "many"},
+        {"num_attention_heads": 4, "num_key_value_heads": 3},
+        {"num_experts": 10**9},
+        {"num_experts": 4, "num_experts_per_tok": 5},
+        {"moe_intermediate_size": 1 << 40},
+        {"sliding_window": -8},
+        {"layer_types": ["full_attention"] * 3, "num_hidden_layers": 2},
         {"layer_types": 3, "num_hidden_layers": 2},
     ],
 )

@@ -28,7 +28,7 @@ from node.slices.families import FAMILIES, causal_class
 from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
-from node.slices.weights import layer_of
+from node.slices.weights import StoredTensor
 from scripts.make_model import SHAPES, write_tiny
 from tests.node.slices.conftest import TinyModels
 from wire.types import LayerRange
@@ -131,10 +131,31 @@ def test_a_tensor_of_another_shape_is_named_with_its_file(copy: Path) -> None:
     load(copy, 0, 2)
 
 
-def test_a_tensor_stored_as_integers_is_named(copy: Path) -> None:
-    rewrite(copy, NORM, lambda tensors: tensors.update({NORM: torch.ones(64, dtype=torch.int8)}))
-    with pytest.raises(BadCheckpoint, match=r"layers\.2\.input_layernorm.*I8"):
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [(torch.int8, "I8"), (torch.int64, "I64"), (torch.float64, "F64"), (torch.bool, "BOOL")],
+)
+def test_a_tensor_stored_as_something_else_than_weights_is_named(
+    copy: Path, dtype: torch.dtype, name: str
+) -> None:
+    rewrite(copy, NORM, lambda tensors: tensors.update({NORM: torch.ones(64, dtype=dtype)}))
+    with pytest.raises(BadCheckpoint, match=rf"layers\.2\.input_layernorm.*{name}"):
         load(copy, 1, 3)
+
+
+def test_a_tensor_too_many_in_a_layer_is_named_and_one_outside_is_left_alone(copy: Path) -> None:
+    extra = "model.layers.2.self_attn.q_proj.bias"
+    index = copy / "model.safetensors.index.json"
+    fields = json.loads(index.read_text())
+    path = rewrite(copy, NORM, lambda tensors: tensors.update({extra: torch.ones(64)}))
+    fields["weight_map"][extra] = path.name
+    for left_over in ("model.layers.2.self_attn.rotary_emb.inv_freq", "model.layers.9.mtp", "vision.proj"):
+        fields["weight_map"][left_over] = "nowhere.safetensors"
+    index.write_text(json.dumps(fields))
+    with pytest.raises(BadCheckpoint, match=r"layers\.2\.self_attn\.q_proj\.bias.*no part") as caught:
+        load(copy, 1, 3)
+    assert caught.value.path == path
+    load(copy, 0, 2)
 
 
 def test_an_expert_that_is_missing_is_an_error(tiny: TinyModels, tmp_path: Path) -> None:
@@ -197,6 +218,89 @@ def test_a_config_cannot_make_memory_fill_with_parameters_that_no_file_backs(
     (copy / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(BadCheckpoint, match=r"config\.json: asks for \d+ parameters"):
         load(copy, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("family", "change"),
+    [
+        ("llama", {"num_attention_heads": 7}),
+        ("llama", {"num_key_value_heads": 3}),
+        ("llama", {"hidden_size": -64}),
+        ("llama", {"intermediate_size": -1}),
+        ("llama", {"intermediate_size": 10**30}),
+        ("llama", {"head_dim": 0}),
+        ("llama", {"num_attention_heads": 0}),
+        ("qwen2", {"layer_types": ["full_attention"] * 3}),
+        ("qwen2", {"layer_types": ["full_attention"] * 9}),
+        ("qwen2", {"sliding_window": -8}),
+        ("mixtral", {"num_local_experts": 10**9}),
+        ("mixtral", {"num_local_experts": 60_000}),
+        ("mixtral", {"num_experts_per_tok": 9}),
+        ("deepseek_v3", {"n_routed_experts": 10**9}),
+        ("deepseek_v3", {"kv_lora_rank": 10**9}),
+        ("qwen3_moe", {"num_experts": -4}),
+        ("gpt2", {"n_head": 7}),
+        ("gpt2", {"n_layer": 10**9}),
+        ("gpt2", {"n_positions": 10**9}),
+        ("codegen", {"n_positions": 1 << 24, "rotary_dim": 16}),
+        ("mamba", {"state_size": 10**9}),
+    ],
+)
+def test_absurd_and_contradictory_configs_are_refused_before_any_weight_is_read(
+    tiny: TinyModels, tmp_path: Path, family: str, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(self: StoredTensor) -> torch.Tensor:
+        raise AssertionError("a weight was read")
+
+    monkeypatch.setattr(StoredTensor, "read", read)
+    folder = Path(shutil.copytree(tiny(family), tmp_path / family))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises((BadCheckpoint, UnsupportedModel)):
+        load(folder, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "claimed", "problem"),
+    [
+        ("qwen2", "llama", "is no part of a llama model"),
+        ("llama", "qwen2", "is in none of its files"),
+        ("qwen3", "llama", "is no part of a llama model"),
+        ("mixtral", "llama", "is no part of a llama model"),
+        ("gpt2", "llama", "."),
+        ("llama", "gpt2", "."),
+        ("llama", "mamba", "is in none of its files"),
+        ("gemma2", "gemma", "is no part of a gemma model"),
+        ("jamba", "llama", "is no part of a llama model"),
+    ],
+)
+def test_a_checkpoint_under_another_familys_name_is_refused(
+    tiny: TinyModels, tmp_path: Path, stored: str, claimed: str, problem: str
+) -> None:
+    folder = Path(shutil.copytree(tiny(stored), tmp_path / stored))
+    config = json.loads((folder / "config.json").read_text())
+    config = {key: value for key, value in config.items() if key not in ("layer_types", "sliding_window")}
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": claimed}))
+    with pytest.raises((BadCheckpoint, InvalidSlice, UnsupportedModel), match=problem):
+        load(folder, 0, 5, embed=True, head=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_weight_that_is_no_number_is_named(copy: Path, value: float, dtype: torch.dtype) -> None:
+    bad = torch.full((64,), torch.finfo(dtype).max, dtype=dtype)
+    bad[63] = value
+    path = rewrite(copy, NORM, lambda tensors: tensors.update({NORM: bad}))
+    with pytest.raises(BadCheckpoint, match=r"layers\.2\.input_layernorm.*NaN") as caught:
+        load(copy, 1, 3)
+    assert caught.value.path == path
+    load(copy, 0, 2)
+
+
+def test_the_largest_numbers_are_still_numbers(copy: Path) -> None:
+    large = torch.full((64,), torch.finfo(torch.float32).max)
+    rewrite(copy, NORM, lambda tensors: tensors.update({NORM: large}))
+    load(copy, 2, 3)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -262,7 +366,7 @@ def half_billion(folder: Path, filled: LayerRange) -> Path:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + offset)
         for name, (start, end) in places.items():
-            layer = layer_of(name)
+            layer = int(name.split(".")[2]) if ".layers." in name else None
             if layer is not None and layer in filled:
                 file.seek(8 + len(text) + start)
                 size = end - start

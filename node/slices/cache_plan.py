@@ -1,0 +1,104 @@
+"""What each layer of a model keeps for a session, and the cache that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from transformers.cache_utils import DYNAMIC_LAYER_TYPE_MAPPING, get_layer_types_and_kwargs
+
+from node.slices.cache import SliceCache, capacity
+from node.slices.errors import UnsupportedModel
+from node.slices.families import max_positions
+from node.slices.state_cache import StateCache, emptied
+from wire.limits import MAX_POSITIONS
+from wire.types import LayerRange
+
+_KEYS_AND_VALUES: Final = ("full_attention", "sliding_attention", "chunked_attention")
+"""Kinds of layers that keep keys and values and nothing else, for which our own cache is used."""
+
+
+Shape = tuple[torch.dtype, tuple[int, ...]]
+
+
+class CachePlan:
+    """Makes the caches of one slice."""
+
+    def __init__(self, config: Any) -> None:
+        """Read a model's config.
+
+        Raises:
+            UnsupportedModel: a layer keeps something that no cache here holds.
+        """
+        self._config = config
+        self.kinds, self.windows = layer_kinds(config)
+        self.max_positions = max_positions(config)
+        self.templates: dict[int, Any] = {}
+        """A layer's cache as it is after one position, without its memory, where `keeps_state`."""
+        self._seen: list[dict[str, Shape]] = []
+        self.keeps_state = any(kind not in _KEYS_AND_VALUES for kind in self.kinds)
+
+    def new(self, layers: LayerRange) -> SliceCache:
+        """An empty cache for a session over `layers`."""
+        if self.keeps_state:
+            return StateCache(layers, self._config, self)
+        return SliceCache(layers, self.windows, self)
+
+    def learn(self, cache: SliceCache) -> None:
+        """Look at a cache of all of the slice's layers after one position, and again after two."""
+        self._seen.append(
+            {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in cache.held().items()}
+        )
+        if self.keeps_state and not self.templates:
+            layers = cache.model_cache.layers
+            self.templates = {
+                index: emptied(layers[index]) for index in range(cache.layers.start, cache.layers.end)
+            }
+
+    def shapes(self, layers: LayerRange, length: int) -> dict[str, Shape]:
+        """What a cache of `layers` holds after `length` positions, at least one: dtype and shape by name."""
+        one, two = self._seen
+        found: dict[str, Shape] = {}
+        for name, (dtype, first) in one.items():
+            index = int(name.partition(".")[0])
+            if index in layers:
+                window = self.windows[index]
+                rows = length if window is None else min(length, window - 1)
+                grows = [b - a for a, b in zip(first, two[name][1], strict=True)]
+                found[name] = (dtype, tuple(a + g * (rows - 1) for a, g in zip(first, grows, strict=True)))
+        return found
+
+    def rows(self, index: int, positions: int) -> int:
+        """The most positions that layer `index` has memory for once a session has had `positions`."""
+        window = self.windows[index]
+        if not self.keeps_state:
+            return capacity(positions, window)
+        return positions if window is None else min(positions, window)
+
+
+def layer_kinds(config: Any) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+    """For every layer what it keeps, in transformers' words, and its sliding window, None where it has none.
+
+    Raises:
+        UnsupportedModel: a kind that transformers' own session cache does not know.
+    """
+    kinds, options = get_layer_types_and_kwargs(config)
+    windows = tuple(fields.get("sliding_window") for fields in options)
+    for kind, window in zip(kinds, windows, strict=True):
+        if kind not in DYNAMIC_LAYER_TYPE_MAPPING:
+            raise UnsupportedModel(config.model_type, f"no cache holds what a layer of kind {kind!r} keeps")
+        if window is not None and not 1 < window <= MAX_POSITIONS:
+            raise UnsupportedModel(config.model_type, f"it has a sliding window of {window} positions")
+    return tuple(kinds), windows
+
+
+def check_kinds(config: Any, proven: Sequence[str]) -> None:
+    """Raise `UnsupportedModel` if a layer of a model keeps something that its family's proof does not cover."""
+    covered = {*proven, "full_attention"} if "sliding_attention" in proven else set(proven)
+    for kind in layer_kinds(config)[0]:
+        if kind not in covered:
+            reason = (
+                f"its slices are not proven for layers of kind {kind!r}, only {', '.join(sorted(covered))}"
+            )
+            raise UnsupportedModel(config.model_type, reason)

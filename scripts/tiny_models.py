@@ -1,0 +1,177 @@
+"""Tiny configs for any family of transformers: all that a config has by the usual names is made small.
+
+What a family calls its own, or wants to be a multiple of something, is in `OWN`. Every model has five layers, and where
+a family mixes kinds of layers, all of its kinds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from scripts.make_model import TINY
+
+Fields = dict[str, Any]
+
+NUM_LAYERS: Final = 5
+VOCABULARY: Final = 131
+
+_USUAL: Final[Fields] = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), NUM_LAYERS),
+    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "word_embed_proj_dim"), 64),
+    **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"), 96),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"), 4),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "max_seq_len"), 512),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4),
+    **dict.fromkeys(
+        ("num_experts_per_tok", "moe_k", "moe_topk", "num_experts_per_token", "top_k_experts"), 2
+    ),
+    **dict.fromkeys(("sliding_window", "attention_chunk_size", "attention_window_size"), 8),
+    "vocab_size": VOCABULARY,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "initializer_range": 0.15,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "moe_intermediate_size": 32,
+    "n_shared_experts": 1,
+    "shared_expert_intermediate_size": 32,
+    "n_group": 2,
+    "topk_group": 1,
+    "first_k_dense_replace": 2,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 24,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 12,
+    "index_n_heads": 2,
+    "index_head_dim": 16,
+    "index_topk": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "mamba_d_state": 16,
+    "mamba_d_conv": 4,
+    "mamba_n_heads": 4,
+    "mamba_d_head": 32,
+    "mamba_n_groups": 1,
+    "mamba_dt_rank": 8,
+    "mamba_num_heads": 4,
+    "mamba_head_dim": 32,
+    "mamba_chunk_size": 8,
+    "state_size": 16,
+    "n_groups": 1,
+    "time_step_rank": 8,
+}
+_EYE: Final[Fields] = {
+    **dict.fromkeys(("depth", "num_hidden_layers"), 1),
+    **dict.fromkeys(("hidden_size", "intermediate_size"), 32),
+    **dict.fromkeys(("num_heads", "num_attention_heads"), 2),
+    "head_dim": 16,
+    "image_size": 28,
+    "patch_size": 14,
+    "out_hidden_size": 64,
+}
+_ONLY_IF_SET: Final = ("sliding_window", "attention_chunk_size", "q_lora_rank", "kv_lora_rank", "n_inner")
+
+_MIXED: Final = [
+    "linear_attention",
+    "full_attention",
+    "linear_attention",
+    "linear_attention",
+    "full_attention",
+]
+
+OWN: Final[dict[str, Fields]] = {
+    "bailing_hybrid": {"head_dim": 16, "layer_types": _MIXED, "n_group": 2, "topk_group": 1},
+    "bamba": {"attn_layer_indices": [1, 4]},
+    "codegen": {"rotary_dim": 8},
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"] * 2 + ["full_attention"],
+        "rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+            "full_attention": {"rope_type": "default", "rope_theta": 50_000.0},
+        },
+    },
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10_000.0},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+        "ffn_config": {"ffn_hidden_size": 32, "moe_top_k": 2},
+    },
+    "falcon_h1": {"mamba_d_ssm": 128, "mamba_d_head": 32},
+    "gptj": {"rotary_dim": 8},
+    "gpt_neo": {"attention_types": [[["global", "local"], 2], [["global"], 1]], "window_size": 8},
+    "granitemoehybrid": {"layer_types": _MIXED},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv", "conv", "full_attention"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "conv", "full_attention"]},
+    "mamba2": {"num_heads": 8, "head_dim": 16, "chunk_size": 8},
+    "nemotron_h": {
+        "layers_block_type": [
+            "linear_attention",
+            "full_attention",
+            "moe",
+            "linear_attention",
+            "full_attention",
+        ],
+        "num_hidden_layers": None,
+    },
+    "qwen2_5_vl_text": {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 3, 3]}
+    },
+    "gemma4_text": {"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0},
+    "zaya": {"num_experts_per_tok": 1},
+    "kimi_linear": {"layer_types": _MIXED},
+}
+"""What single families need otherwise; None leaves a field as the family has it."""
+
+
+def tiny_config(model_type: str, **changes: Any) -> Any:
+    """transformers' config of a tiny model of a family."""
+    config_class = CONFIG_MAPPING[model_type]
+    if model_type in TINY and not changes:
+        from scripts.make_model import tiny_fields
+
+        return config_class(**tiny_fields(model_type))
+    default = config_class()
+    fields = _usual_fields(default)
+    for name, size in (("text_config", _usual_fields), ("vision_config", _small_eye)):
+        inner = getattr(default, name, None)
+        if inner is not None:
+            fields[name] = size(inner) | {"model_type": inner.model_type} | OWN.get(inner.model_type, {})
+    own = {**OWN.get(model_type, {}), **changes}
+    for key, value in own.items():
+        if value is None:
+            fields.pop(key, None)
+        else:
+            fields[key] = value
+    return config_class(**fields)
+
+
+def _small_eye(default: Any) -> Fields:
+    """A tower for images, as small as it gets: no text passes it."""
+    return {key: value for key, value in _EYE.items() if key in vars(default)}
+
+
+def _usual_fields(default: Any) -> Fields:
+    kind = type(default)
+    aliases = getattr(kind, "attribute_map", {})
+    fields: Fields = {}
+    for key, value in _USUAL.items():
+        has = key in vars(default) or key in aliases.values()
+        if not has or key in aliases or isinstance(getattr(kind, key, None), property):
+            continue
+        if key in _ONLY_IF_SET and vars(default).get(key) is None:
+            continue
+        fields[key] = value
+    if fields.get("kv_lora_rank"):  # latent attention has as many keys as queries
+        fields |= (
+            {"num_key_value_heads": 4, "head_dim": 8} if "head_dim" in fields else {"num_key_value_heads": 4}
+        )
+    types = vars(default).get("layer_types")
+    if types and not isinstance(getattr(kind, "layer_types", None), property):
+        kinds = list(dict.fromkeys(types))
+        fields["layer_types"] = [kinds[index % len(kinds)] for index in range(NUM_LAYERS)]
+    return fields

@@ -1,0 +1,48 @@
+"""A forward gets the arguments it takes, under the names it has for them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from node.slices.calling import Calling
+from node.slices.errors import UnsupportedModel
+
+
+def model(forward: Any) -> Any:
+    return SimpleNamespace(forward=forward, config=SimpleNamespace(model_type="odd"))
+
+
+def test_a_decoder_that_takes_positions_gets_them_and_one_that_does_not_gets_none() -> None:
+    def usual(input_ids: Any, position_ids: Any, past_key_values: Any, logits_to_keep: int = 0) -> None: ...
+    def recurrent(input_ids: Any, cache_params: Any) -> None: ...
+
+    x, cache = torch.tensor([[5, 6]]), object()
+    calling = Calling(model(usual), model(usual))
+    arguments = calling.arguments(x, 7, cache)
+    assert arguments["input_ids"] is x
+    assert arguments["position_ids"].tolist() == [[7, 8]]
+    assert arguments["past_key_values"] is cache
+    assert calling.last_only == {"logits_to_keep": 1}
+    calling = Calling(model(recurrent), model(recurrent))
+    assert calling.arguments(x, 7, cache) == {"input_ids": x, "cache_params": cache, "use_cache": True}
+    assert calling.last_only == {}
+
+
+def test_hidden_states_are_not_shown_to_what_comes_before_the_layers() -> None:
+    def usual(inputs_embeds: Any, past_key_values: Any) -> None: ...
+
+    x = torch.ones(1, 2, 4)
+    shown = Calling(model(usual), model(usual)).arguments(x, 0, None)["inputs_embeds"]
+    assert shown.shape == x.shape
+    assert not shown.any()
+
+
+def test_a_decoder_without_a_cache_of_its_session_is_refused() -> None:
+    def stateless(input_ids: Any, state: Any) -> None: ...
+
+    with pytest.raises(UnsupportedModel, match="odd"):
+        Calling(model(stateless), model(stateless))

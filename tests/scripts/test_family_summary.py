@@ -1,0 +1,43 @@
+"""The page about families says what the table says."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from node.slices.families import FAMILIES, REFUSED, read_table
+from scripts import family_summary
+from scripts.family_summary import END, PAGE, START, render, summary
+
+
+def test_the_page_agrees_with_the_table() -> None:
+    text = PAGE.read_text()
+    assert render(text, read_table()) == text
+    assert all(f"`{name}`" in text for name in (*FAMILIES, *REFUSED))
+
+
+def test_families_are_grouped_by_what_their_layers_keep_and_refusals_have_their_reason() -> None:
+    table = {
+        "a": {"verdict": "exact", "state": ["full_attention"]},
+        "b": {"verdict": "refused", "reason": "it is odd"},
+        "c": {"verdict": "exact", "state": ["full_attention"]},
+    }
+    text = summary(table)
+    assert "2 families are exact, 1 are refused" in text
+    assert "| all keys and values | `a`, `c` |" in text
+    assert "| `b` | it is odd |" in text
+
+
+def test_a_page_without_a_place_for_the_table_is_an_error() -> None:
+    for text in ("", START, END):
+        with pytest.raises(ValueError, match="markers"):
+            render(text, {})
+
+
+def test_a_page_that_says_something_else_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["family_summary"])
+    family_summary.main()
+    monkeypatch.setattr(family_summary, "read_table", dict)
+    with pytest.raises(SystemExit):
+        family_summary.main()
