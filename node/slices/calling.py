@@ -24,18 +24,18 @@ class Calling:
         if not caches:
             raise UnsupportedModel(model.config.model_type, "its state is kept in no cache of transformers'")
         self._cache_name = caches[0]
-        # The others count positions from the cache's length, which is the session's.
-        self._takes_positions = "position_ids" in names
+        self.takes_positions = "position_ids" in names
+        """The others count positions from the cache's length, which is the session's."""
         takes_last = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.last_only: dict[str, Any] = {"logits_to_keep": 1} if takes_last else {}
         """What the model is told besides, where only the last token's logits are wanted."""
 
-    def arguments(self, x: torch.Tensor, position: int, cache: Any) -> dict[str, Any]:
+    def arguments(self, x: torch.Tensor, positions: torch.Tensor, cache: Any) -> dict[str, Any]:
         """The arguments for T new tokens.
 
         Args:
             x: token ids `[1, T]` int64, or hidden states `[1, T, D]`.
-            position: of the first new token.
+            positions: of the new tokens, `[1, T]` int64.
             cache: as the model's forward sees it.
         """
         arguments: dict[str, Any] = {"use_cache": True, self._cache_name: cache}
@@ -45,6 +45,6 @@ class Calling:
             # The layers are given the hidden states where they begin. What comes before them there may do what it
             # likes with these zeros: one family multiplies its input in place.
             arguments["inputs_embeds"] = torch.zeros_like(x)
-        if self._takes_positions:
-            arguments["position_ids"] = torch.arange(position, position + x.shape[1]).unsqueeze(0)
+        if self.takes_positions:
+            arguments["position_ids"] = positions
         return arguments

@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from node.slices import build, cache_plan, families, names, threads
 from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
-from node.slices.kernels import attention, pack
+from node.slices.kernels import pack
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec
 from node.slices.weights import Weights
@@ -78,7 +78,6 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
 
     model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, weights)
-    attention.use(model)
     pack.pack(model, spec.weights, embed=spec.embed)
     build.close_positions(model, family, spec.layers, crossing)
     loaded = Slice(spec, family, model, crossing)

@@ -7,7 +7,8 @@ states on. So a slice does what the whole model does between two layers, bit for
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import torch
 
@@ -20,12 +21,18 @@ from node.slices.errors import (
     ContextFull,
     ForwardFailed,
     InvalidSlice,
+    SliceError,
     UnsupportedModel,
     WrongThread,
 )
 from node.slices.families import Family
+from node.slices.kernels.attention import Attention
 from node.slices.spec import SliceSpec, Want
+from node.slices.together import Step, TogetherCache
 from wire.types import LayerRange
+
+_FAULTS: Final = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError)
+"""What a family's forward may raise that is not a defect of this program."""
 
 
 class Slice:
@@ -49,7 +56,15 @@ class Slice:
         self._decoder = build.decoder_of(model, family)
         self._crossing = crossing
         self._calling = Calling(model, self._decoder)
+        self._attention = Attention(model)
         self._plan = CachePlan(config)
+        self.steps_together = (
+            family.together
+            and self._attention.can_share
+            and self._calling.takes_positions
+            and not self._plan.keeps_state
+        )
+        """Whether the tokens of several sessions are computed in one forward."""
         self._owner = threading.get_ident()
         self._fixed_bytes, self._bytes_per_position = self._measure()
 
@@ -99,7 +114,8 @@ class Slice:
         count = x.shape[1]
         hidden = None if x.dtype is torch.int64 else x.to(self.dtype)
         with torch.inference_mode():
-            arguments = self._calling.arguments(x if hidden is None else hidden, position, cache.model_cache)
+            positions = torch.arange(position, position + count).unsqueeze(0)
+            arguments = self._calling.arguments(x if hidden is None else hidden, positions, cache.model_cache)
             self._crossing.begin(cache.layers, hidden)
             cache.mark_broken()
             try:
@@ -110,12 +126,73 @@ class Slice:
                 else:
                     self._decoder(**arguments)
                     out = self._crossing.take()
-            except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
+            except _FAULTS as error:
                 raise ForwardFailed(f"layers {cache.layers} of {self.model_type}: {error}") from error
             finally:
                 self._crossing.end()
         cache.advance(count)  # and with that whole again
         return out
+
+    def forward_all(self, steps: Sequence[Step]) -> list[torch.Tensor | SliceError]:
+        """Run the steps of several sessions, in one forward where that is exact and they are of one token each.
+
+        Each session's tokens are those of `forward` alone; the last bits of its numbers may differ, since a product of
+        several rows is summed in another order than one of a single row.
+
+        Returns: for every step what `forward` returns, or the error it raises; no session's error touches another.
+        """
+        results: list[torch.Tensor | SliceError | None] = [None] * len(steps)
+        groups: dict[object, list[int]] = {}
+        for index, step in enumerate(steps):
+            alone = not self.steps_together or step.x.shape[1:2] != (1,)
+            is_text = step.x.dtype is torch.int64
+            groups.setdefault(index if alone else (step.cache.layers, is_text), []).append(index)
+        for group in groups.values():
+            found = self._together([steps[index] for index in group]) if len(group) > 1 else None
+            for place, index in enumerate(group):
+                results[index] = self._alone(steps[index]) if found is None else found[place]
+        return [one for one in results if one is not None]
+
+    def _alone(self, step: Step) -> torch.Tensor | SliceError:
+        try:
+            return self.forward(step.x, cache=step.cache, position=step.position, want=step.want)
+        except SliceError as error:
+            return error
+
+    def _together(self, steps: Sequence[Step]) -> list[torch.Tensor | SliceError] | None:
+        """One forward of one token each; None when they have to be run alone, which also tells whose fault it is."""
+        try:
+            for step in steps:
+                self._check(step.x, step.cache, step.position, step.want)
+        except SliceError:
+            return None
+        x = torch.cat([step.x for step in steps], dim=1)
+        hidden = None if x.dtype is torch.int64 else x.to(self.dtype)
+        shared = TogetherCache([step.cache for step in steps])
+        drawn = [index for index, step in enumerate(steps) if step.want is Want.LOGITS]
+        with torch.inference_mode(), self._attention.shared(shared):
+            positions = torch.tensor([[step.position for step in steps]])
+            arguments = self._calling.arguments(x if hidden is None else hidden, positions, shared)
+            self._crossing.begin(steps[0].cache.layers, hidden)
+            try:
+                if drawn:
+                    rows = torch.tensor(drawn)
+                    last_only = {"logits_to_keep": rows} if self._calling.last_only else {}
+                    logits = self._model(**arguments, **last_only).logits[0]
+                    logits = (logits if last_only else logits[rows]).float()
+                else:
+                    self._decoder(**arguments)
+                out = self._crossing.take() if len(drawn) < len(steps) else None
+            except _FAULTS:
+                return None
+            finally:
+                self._crossing.end()
+        for step in steps:
+            step.cache.advance(1)
+        return [
+            logits[drawn.index(index)] if out is None or index in drawn else out[:, index : index + 1]
+            for index in range(len(steps))
+        ]
 
     def _check(self, x: torch.Tensor, cache: SliceCache, position: int, want: Want) -> None:
         """Raise unless this forward can be run."""

@@ -1,12 +1,15 @@
-"""Attention under a name of our own in transformers' registry, so that a step can hold several sessions and bfloat16 is fast.
+"""Attention under names of our own in transformers' registry, so that one forward can hold the tokens of several sessions.
 
-In float32 and float16 it is transformers' own function, bit for bit. On processors without bfloat16 arithmetic torch's fused
-attention takes several times as long for bfloat16 as for float32, so bfloat16 is widened first.
+For one session in float32 or float16 it is transformers' own function, bit for bit. On processors without bfloat16
+arithmetic torch's fused attention takes several times as long for bfloat16 as for float32, so bfloat16 is widened first.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -15,16 +18,50 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from node.slices.kernels import wide
 
-NAME: Final = "lamella"
+ALONE: Final = "lamella"
+SHARED: Final = "lamella_shared"
+"""Has no function for masks in the registry, so the model makes none: one token of a session sees all its cache shows."""
 
 
-def use(model: Any) -> bool:
-    """Let a loaded model attend through here, where it would use `sdpa` by the registry; says whether it does."""
-    if model.config._attn_implementation != "sdpa" or not model._supports_attention_backend:
-        return False
-    for config in {id(one): one for one in _configs(model)}.values():
-        config._attn_implementation = NAME
-    return True
+class Sessions(Protocol):
+    """The sessions of one forward, one new token each."""
+
+    def visible(self, layer: int) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+        """For each session the keys `[1, K, S, Dh]` and values that its token attends to in a layer."""
+        ...
+
+
+class Attention:
+    """How one loaded model attends."""
+
+    def __init__(self, model: Any) -> None:
+        """Let the model attend through here, where it would use `sdpa` by the registry."""
+        self._configs: tuple[Any, ...] = ()
+        if model.config._attn_implementation == "sdpa" and model._supports_attention_backend:
+            held = (getattr(module, "config", None) for module in model.modules())
+            used = (one for one in held if getattr(one, "_attn_implementation", None) == "sdpa")
+            self._configs = tuple({id(one): one for one in used}.values())
+        self._name(ALONE)
+
+    @property
+    def can_share(self) -> bool:
+        """Whether the tokens of several sessions can be in one forward."""
+        return bool(self._configs)
+
+    @contextmanager
+    def shared(self, sessions: Sessions) -> Iterator[None]:
+        """Within this, a forward's tokens `[1, N, D]` are of N sessions."""
+        _current.sessions = sessions
+        self._name(SHARED)
+        try:
+            yield
+        finally:
+            self._name(ALONE)
+            _current.sessions = None
+
+    def _name(self, name: str) -> None:
+        for config in self._configs:
+            config._attn_implementation = name
 
 
 def attend(
@@ -43,6 +80,7 @@ def attend(
         key: `[1, K, S, Dh]`.
         value: `[1, K, S, Dv]`.
         attention_mask: what transformers made for `sdpa`, or None.
+        rest: the family's own options.
 
     Returns: `[1, T, H, Dv]`, and no weights.
     """
@@ -52,6 +90,35 @@ def attend(
         attention_mask = attention_mask.float()
     out, _ = _sdpa(module, query.float(), key.float(), value.float(), attention_mask, rest)
     return out.to(query.dtype), None
+
+
+def attend_shared(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,  # noqa: ARG001 - the sessions' caches have it
+    value: torch.Tensor,  # noqa: ARG001
+    attention_mask: torch.Tensor | None,
+    **rest: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of N sessions, one new token each, every token within its own session.
+
+    Args:
+        query: `[1, H, N, Dh]`.
+
+    Returns: `[1, N, H, Dv]`, and no weights.
+
+    Raises:
+        RuntimeError: the family attends in a way that is not known for several sessions.
+    """
+    if attention_mask is not None or any(isinstance(one, torch.Tensor) for one in rest.values()):
+        raise RuntimeError("this family's attention takes more than queries, keys and values")
+    sessions: Sessions = _current.sessions
+    seen = sessions.visible(module.layer_idx)
+    outs = [
+        attend(module, query[:, :, index : index + 1], keys, values, None, **rest)[0]
+        for index, (keys, values) in enumerate(seen)
+    ]
+    return torch.cat(outs, dim=1), None
 
 
 def _sdpa(
@@ -66,10 +133,8 @@ def _sdpa(
     return got
 
 
-def _configs(model: Any) -> list[Any]:
-    held = [getattr(module, "config", None) for module in model.modules()]
-    return [one for one in held if getattr(one, "_attn_implementation", None) == "sdpa"]
+_current: Final = threading.local()
 
-
-ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
-ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)
+ALL_ATTENTION_FUNCTIONS.register(ALONE, attend)
+ALL_ATTENTION_FUNCTIONS.register(SHARED, attend_shared)
+ALL_MASK_ATTENTION_FUNCTIONS.register(ALONE, sdpa_mask)
