@@ -4,8 +4,8 @@ It knows nothing of sockets, sessions or peers: what it gets is a folder with a 
 and tensors. Every torch operation of a process, loading included, happens on one thread (`compute`).
 
 Reading order: `spec` (what to load), `families` (which models may be), `weights` (bytes on disk to tensors),
-`names` (which tensor belongs where), `build` (the model with holes), `load`, `cache`, `state_cache`, `cache_plan`, `slice`
-(the forward pass), `portable_cache`; beside them `threads`, `compute`,
+`names` (which tensor belongs where), `build` (the model with holes), `load`, `cache`, `state_cache`, `cache_plan`,
+`slice` (the forward pass), `portable_cache`; beside them `threads`, `compute`,
 `budget`, `tensors`, `sampling`. `threads`, `compute`, `budget`, `sampling`, `spec`, `families` and `errors` can be
 imported without torch.
 

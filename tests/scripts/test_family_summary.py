@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def test_the_page_agrees_with_the_table() -> None:
 
 
 def test_families_are_grouped_by_what_their_layers_keep_and_refusals_have_their_reason() -> None:
-    table = {
+    table: dict[str, dict[str, Any]] = {
         "a": {"verdict": "exact", "state": ["full_attention"]},
         "b": {"verdict": "refused", "reason": "it is odd"},
         "c": {"verdict": "exact", "state": ["full_attention"]},
