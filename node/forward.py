@@ -17,7 +17,6 @@ from time import monotonic, monotonic_ns
 from typing import Any, Final
 
 from crypto.identity import PeerId
-from node import steps
 from node.correspondents import Correspondent, Loopback, Peers, tell
 from node.errors import NodeError
 from node.hosting import HostedSlice, Unsuitable, choose
@@ -25,7 +24,9 @@ from node.running import Running
 from node.slices.budget import KVBudget
 from node.slices.cache import SliceCache
 from node.slices.compute import ComputeThread
+from node.slices.engine import StepEngine
 from node.slices.errors import ComputeStopped, NotFinite, OutOfMemoryBudget, SliceError
+from node.steps import SessionStep
 from node.transport.errors import LinkClosed
 from node.transport.link import Link
 from wire import limits
@@ -35,7 +36,7 @@ from wire.messages.base import Message
 from wire.messages.forward import Credit, Forward, Phase
 from wire.messages.hosting import Describe, Hosting
 from wire.messages.session import Abort, Close, Delivery, Open, Refused, Truncate
-from wire.session import CutRequested, Ended, HostedSession, Result, To
+from wire.session import CutRequested, Ended, HostedSession, Result, StepArrived, To
 from wire.session_table import HostState
 from wire.types import SessionId
 
@@ -63,6 +64,7 @@ class SessionHost:
         self.draining = False
         """Whether new sessions are refused."""
         self._compute = compute
+        self._engine = StepEngine(compute)
         self._budget = budget
         self._max_sessions = max_sessions
         self._max_sessions_per_peer = max_sessions_per_peer
@@ -256,19 +258,22 @@ class SessionHost:
         """Hand the session's next step or cut to the compute thread, unless one is there."""
         while run.work and not run.busy and run.cache is not None:
             event, arrived_ns = run.work.popleft()
-            if isinstance(event, CutRequested):
-                work: Callable[[], object] = partial(_truncate, run.cache, event.position)
-                done: Callable[[Any, BaseException | None], None] = partial(self._cut, run, event)
-            elif run.machine.current(event.forward):
-                work = partial(
-                    steps.run, run.slice.slice, run.cache, run.machine.opened, event.forward, arrived_ns
-                )
-                done = partial(self._computed, run, event.forward)
-            else:
+            if isinstance(event, StepArrived) and not run.machine.current(event.forward):
                 continue
             run.busy = True
             try:
-                run.job = self._compute.submit(work, done)
+                if isinstance(event, CutRequested):
+                    cut = partial(_truncate, run.cache, event.position)
+                    run.job = self._compute.submit(cut, partial(self._cut, run, event))
+                else:
+                    forward = event.forward
+                    step = SessionStep(run.slice.slice, run.cache, run.machine.opened, forward, arrived_ns)
+                    run.job = self._engine.submit(
+                        step,
+                        partial(self._computed, run, forward),
+                        peer=run.client.peer_id,
+                        is_token=forward.count == 1,
+                    )
             except ComputeStopped:
                 run.machine.fail(Code.SHUTTING_DOWN, "the host is stopping")
                 self._after(run)

@@ -11,6 +11,7 @@ from node.correspondents import Correspondent
 from node.hosting import HostedSlice
 from node.slices.cache import SliceCache
 from node.slices.compute import Job
+from node.slices.engine import Ticket
 from wire.session import CutRequested, HostedSession, StepArrived
 from wire.types import SessionId
 
@@ -32,7 +33,7 @@ class Running:
     opening: asyncio.Task[None] | None = None
     busy: bool = False
     """A step or a cut is under way: queued, computed, or waiting for room on the link to the next hop."""
-    job: Job | None = None
+    job: Job | Ticket | None = None
     draining: asyncio.Task[None] | None = None
     """Waits until the link to the next hop has room for a result."""
     last_step_s: float = field(default_factory=monotonic)

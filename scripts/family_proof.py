@@ -28,6 +28,7 @@ from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
 from scripts.family_layout import NoLayout, find_layout
+from scripts.family_together import steps_together
 from scripts.make_model import save_random
 from scripts.tiny_models import NUM_LAYERS, tiny_config
 from wire.types import LayerRange
@@ -87,9 +88,27 @@ def prove(model_type: str, folder: Path, cuts: Sequence[tuple[int, int]] = CUTS)
         family = find_layout(whole, tuple(sorted(set(kinds))))
     except NoLayout as error:
         raise NotExact(str(error)) from error
-    families.FAMILIES[model_type] = family
     count = whole.config.get_text_config().num_hidden_layers
     expected = reference(whole)
+    families.FAMILIES[model_type] = family
+    try:
+        _compare(folder, count, expected, cuts)
+    except NotExact:
+        family = dataclasses.replace(family, names_attention=True)
+        families.FAMILIES[model_type] = family
+        _compare(folder, count, expected, cuts)
+    for together in ("new", "joined"):
+        families.FAMILIES[model_type] = dataclasses.replace(family, together=together)
+        if steps_together(folder, count):
+            return families.FAMILIES[model_type]
+    families.FAMILIES[model_type] = family
+    return family
+
+
+def _compare(
+    folder: Path, count: int, expected: Sequence[torch.Tensor], cuts: Sequence[tuple[int, int]]
+) -> None:
+    """Raise `NotExact` unless the slices of every cut give the expected logits."""
     for index, (a, b) in enumerate(cuts):
         hand_over_at = HAND_OVER_AT if index % 2 else None
         try:
@@ -106,7 +125,6 @@ def prove(model_type: str, folder: Path, cuts: Sequence[tuple[int, int]] = CUTS)
             if not torch.equal(ours, theirs):
                 difference = (ours - theirs).abs().max().item()
                 raise NotExact(f"cut at {a} and {b} its logits differ by {difference:.3g} at step {step}")
-    return family
 
 
 def load(folder: Path, start: int, end: int, *, embed: bool = False, head: bool = False) -> Slice:

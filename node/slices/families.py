@@ -48,6 +48,11 @@ class Family:
     """How many values beside the hidden states a layer returns, in a tuple; None for a bare tensor."""
     state: tuple[str, ...] = ("full_attention",)
     """The kinds of layer state that the proof covers, in transformers' words."""
+    names_attention: bool = False
+    """Whether its code acts by the name of its attention, so that it must keep the name it has."""
+    together: str = ""
+    """How one forward may hold the tokens of several sessions: with the `new` keys and values handed through the
+    model's code, or all of them `joined`; empty where neither is proven."""
 
 
 def read_table(path: Path = TABLE_PATH) -> dict[str, dict[str, Any]]:

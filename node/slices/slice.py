@@ -56,15 +56,18 @@ class Slice:
         self._decoder = build.decoder_of(model, family)
         self._crossing = crossing
         self._calling = Calling(model, self._decoder)
-        self._attention = Attention(model)
+        self._attention = Attention(model, may_rename=not family.names_attention)
         self._plan = CachePlan(config)
         self.steps_together = (
-            family.together
+            family.together in ("new", "joined")
             and self._attention.can_share
             and self._calling.takes_positions
             and not self._plan.keeps_state
         )
         """Whether the tokens of several sessions are computed in one forward."""
+        self.last_forward_was_shared = False
+        """Whether the latest forward held more than one session; a proof that they do share must see it."""
+        self._joined = family.together == "joined"
         self._owner = threading.get_ident()
         self._fixed_bytes, self._bytes_per_position = self._measure()
 
@@ -112,6 +115,7 @@ class Slice:
         """
         self._check(x, cache, position, want)
         count = x.shape[1]
+        self.last_forward_was_shared = False
         hidden = None if x.dtype is torch.int64 else x.to(self.dtype)
         with torch.inference_mode():
             positions = torch.arange(position, position + count).unsqueeze(0)
@@ -168,7 +172,7 @@ class Slice:
             return None
         x = torch.cat([step.x for step in steps], dim=1)
         hidden = None if x.dtype is torch.int64 else x.to(self.dtype)
-        shared = TogetherCache([step.cache for step in steps])
+        shared = TogetherCache([step.cache for step in steps], joined=self._joined)
         drawn = [index for index, step in enumerate(steps) if step.want is Want.LOGITS]
         with torch.inference_mode(), self._attention.shared(shared):
             positions = torch.tensor([[step.position for step in steps]])
@@ -187,6 +191,7 @@ class Slice:
                 return None
             finally:
                 self._crossing.end()
+        self.last_forward_was_shared = True
         for step in steps:
             step.cache.advance(1)
         return [

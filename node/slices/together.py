@@ -1,7 +1,7 @@
 """One step of several sessions: their caches as one cache for the model's forward, which takes one new token of each.
 
-The tokens stand side by side as if they were one sequence `[1, N, D]`; every layer treats tokens alone but for attention,
-which looks up its session here. Sessions need not be of equal length, and nothing is padded or copied.
+The tokens stand side by side as if they were one sequence `[1, N, D]`; every layer treats tokens alone but for
+attention, which looks up its session here. Sessions need not be of equal length, and nothing is padded or copied.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ class Step:
 class TogetherCache(Cache):
     """What the model's forward sees."""
 
-    def __init__(self, caches: Sequence[SliceCache]) -> None:
+    def __init__(self, caches: Sequence[SliceCache], *, joined: bool) -> None:
+        """`joined` hands the model what all sessions see, for families that work on it before they attend."""
         super().__init__(layers=[])
+        self._joined = joined
         self._caches = [cache.model_cache for cache in caches]
         self._seen: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
 
@@ -50,11 +52,19 @@ class TogetherCache(Cache):
             )
             for index, cache in enumerate(self._caches)
         ]
-        return key_states, value_states
+        if not self._joined:
+            return key_states, value_states
+        keys, values = zip(*self._seen[layer_idx], strict=True)
+        return torch.cat(keys, dim=-2), torch.cat(values, dim=-2)
 
-    def visible(self, layer: int) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+    def visible(
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
         """See `kernels.attention.Sessions`."""
-        return self._seen[layer]
+        if not self._joined:
+            return self._seen[layer]
+        counts = [stored.shape[-2] for stored, _ in self._seen[layer]]
+        return list(zip(keys.split(counts, dim=-2), values.split(counts, dim=-2), strict=True))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 - the base class names it
         return max(int(cache.length) for cache in self._caches)

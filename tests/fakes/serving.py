@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -15,9 +15,10 @@ from node.forward import SessionHost
 from node.hosting import HostedSlice
 from node.slices.budget import KVBudget
 from node.slices.compute import ComputeThread, Done
-from node.slices.errors import ComputeStopped
+from node.slices.errors import ComputeStopped, SliceError
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
+from node.slices.together import Step
 from node.transport.link import Link
 from wire.messages.base import Message
 from wire.messages.forward import Forward, Phase
@@ -98,6 +99,16 @@ class AddingSlice:
 
     def kv_bytes(self, layers: LayerRange, positions: int) -> int:
         return positions * KV_BYTES_PER_POSITION
+
+    def forward_all(self, steps: Sequence[Step]) -> list[torch.Tensor | SliceError]:
+        results: list[torch.Tensor | SliceError] = []
+        for one in steps:
+            cache: Any = one.cache
+            try:
+                results.append(self.forward(one.x, cache=cache, position=one.position, want=one.want))
+            except SliceError as error:
+                results.append(error)
+        return results
 
     def forward(self, x: torch.Tensor, *, cache: FakeCache, position: int, want: Want) -> torch.Tensor:
         if self.broken is not None:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from node import steps
 from node.slices import sampling, tensors
+from node.slices.cache import SliceCache
 from node.slices.errors import NotFinite
 from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
+from node.steps import SessionStep
 from scripts.make_model import write_tiny
 from tests.fakes.swarm import CLIENT
 from wire.messages.forward import Forward, HopTime, Output, Phase, Tokens
@@ -50,6 +51,15 @@ def opened(delivery: Delivery, **options: object) -> Open:
     )
 
 
+def run(
+    held: Slice, cache: SliceCache, opened: Open, forward: Forward, arrived_ns: int
+) -> Forward | Output | Tokens:
+    """What the engine does with one step."""
+    work = SessionStep(held, cache, opened, forward, arrived_ns)
+    step = work.begin()
+    return work.finish(held.forward(step.x, cache=step.cache, position=step.position, want=step.want))
+
+
 def forward(held: Slice, *, count: int = 3, sample: bool = True, poison: float | None = None) -> Forward:
     hidden = torch.randn(1, count, held.hidden_size, generator=torch.Generator().manual_seed(count))
     if poison is not None:
@@ -75,7 +85,7 @@ def hidden_of(message: Forward) -> torch.Tensor:
 
 def test_the_tail_draws_at_the_position_after_the_step(tail: Slice) -> None:
     step = forward(tail)
-    answer = steps.run(tail, tail.new_cache(LAYERS), opened(Delivery.TOKENS), step, monotonic_ns())
+    answer = run(tail, tail.new_cache(LAYERS), opened(Delivery.TOKENS), step, monotonic_ns())
     logits = tail.forward(hidden_of(step), cache=tail.new_cache(LAYERS), position=0, want=Want.LOGITS)
     assert isinstance(answer, Tokens)
     assert answer.position == 3
@@ -85,7 +95,7 @@ def test_the_tail_draws_at_the_position_after_the_step(tail: Slice) -> None:
 
 def test_a_step_that_asks_for_no_sample_is_answered_without_one(tail: Slice) -> None:
     step = forward(tail, sample=False)
-    answer = steps.run(tail, tail.new_cache(LAYERS), opened(Delivery.TOKENS), step, monotonic_ns())
+    answer = run(tail, tail.new_cache(LAYERS), opened(Delivery.TOKENS), step, monotonic_ns())
     assert isinstance(answer, Tokens)
     assert answer.ids == () and answer.logprobs is None
 
@@ -93,7 +103,7 @@ def test_a_step_that_asks_for_no_sample_is_answered_without_one(tail: Slice) -> 
 def test_alternatives_start_with_the_token_drawn_and_are_log_probabilities(tail: Slice) -> None:
     step = forward(tail)
     asked = opened(Delivery.TOKENS, logprobs=4)
-    answer = steps.run(tail, tail.new_cache(LAYERS), asked, step, monotonic_ns())
+    answer = run(tail, tail.new_cache(LAYERS), asked, step, monotonic_ns())
     logits = tail.forward(hidden_of(step), cache=tail.new_cache(LAYERS), position=0, want=Want.LOGITS)
     log_softmax = torch.log_softmax(logits.double(), dim=-1)
     assert isinstance(answer, Tokens) and answer.logprobs is not None
@@ -105,7 +115,7 @@ def test_alternatives_start_with_the_token_drawn_and_are_log_probabilities(tail:
 
 def test_the_next_hop_is_sent_the_layers_output_under_its_own_session_id(tail: Slice) -> None:
     step = forward(tail)
-    passed = steps.run(tail, tail.new_cache(LAYERS), opened(Delivery.NEXT), step, monotonic_ns())
+    passed = run(tail, tail.new_cache(LAYERS), opened(Delivery.NEXT), step, monotonic_ns())
     hidden = tail.forward(hidden_of(step), cache=tail.new_cache(LAYERS), position=0, want=Want.HIDDEN)
     assert isinstance(passed, Forward)
     assert passed.session == THERE
@@ -115,7 +125,7 @@ def test_the_next_hop_is_sent_the_layers_output_under_its_own_session_id(tail: S
 
 def test_the_client_is_sent_the_last_position_only(tail: Slice) -> None:
     step = forward(tail)
-    output = steps.run(tail, tail.new_cache(LAYERS), opened(Delivery.HIDDEN), step, monotonic_ns())
+    output = run(tail, tail.new_cache(LAYERS), opened(Delivery.HIDDEN), step, monotonic_ns())
     hidden = tail.forward(hidden_of(step), cache=tail.new_cache(LAYERS), position=0, want=Want.HIDDEN)
     assert isinstance(output, Output)
     assert output.position == 2 and output.shape == (1, 1, tail.hidden_size)
@@ -128,5 +138,5 @@ def test_hidden_states_that_are_not_finite_are_refused_before_they_touch_the_cac
 ) -> None:
     cache = tail.new_cache(LAYERS)
     with pytest.raises(NotFinite):
-        steps.run(tail, cache, opened(Delivery.TOKENS), forward(tail, poison=poison), monotonic_ns())
+        run(tail, cache, opened(Delivery.TOKENS), forward(tail, poison=poison), monotonic_ns())
     assert cache.length == 0

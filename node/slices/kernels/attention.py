@@ -1,11 +1,12 @@
-"""Attention under names of our own in transformers' registry, so that one forward can hold the tokens of several sessions.
+"""Attention under names of our own in transformers' registry, so that one forward can hold tokens of several sessions.
 
 For one session in float32 or float16 it is transformers' own function, bit for bit. On processors without bfloat16
-arithmetic torch's fused attention takes several times as long for bfloat16 as for float32, so bfloat16 is widened first.
+arithmetic torch's fused attention takes several times as long for bfloat16 as for float32, so it is widened first.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,28 +21,37 @@ from node.slices.kernels import wide
 
 ALONE: Final = "lamella"
 SHARED: Final = "lamella_shared"
-"""Has no function for masks in the registry, so the model makes none: one token of a session sees all its cache shows."""
+"""Has no function for masks in the registry, so the model makes none: a session's token sees all its cache shows."""
 
 
 class Sessions(Protocol):
     """The sessions of one forward, one new token each."""
 
-    def visible(self, layer: int) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
-        """For each session the keys `[1, K, S, Dh]` and values that its token attends to in a layer."""
+    def visible(
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+        """For each session the keys `[1, K, S, Dh]` and values that its token attends to in a layer.
+
+        Args:
+            keys: what the family made of what its cache gave it.
+            values: the same.
+        """
         ...
 
 
 class Attention:
     """How one loaded model attends."""
 
-    def __init__(self, model: Any) -> None:
-        """Let the model attend through here, where it would use `sdpa` by the registry."""
+    def __init__(self, model: Any, *, may_rename: bool = True) -> None:
+        """Let the model attend through here, where it looks its attention up in the registry."""
+        found = model.config._attn_implementation
         self._configs: tuple[Any, ...] = ()
-        if model.config._attn_implementation == "sdpa" and model._supports_attention_backend:
+        if may_rename and found in ("sdpa", "eager") and model._supports_attention_backend:
             held = (getattr(module, "config", None) for module in model.modules())
-            used = (one for one in held if getattr(one, "_attn_implementation", None) == "sdpa")
+            used = (one for one in held if getattr(one, "_attn_implementation", None) == found)
             self._configs = tuple({id(one): one for one in used}.values())
-        self._name(ALONE)
+        self._eager = found == "eager"
+        self._name(found if self._eager else ALONE)
 
     @property
     def can_share(self) -> bool:
@@ -51,12 +61,12 @@ class Attention:
     @contextmanager
     def shared(self, sessions: Sessions) -> Iterator[None]:
         """Within this, a forward's tokens `[1, N, D]` are of N sessions."""
-        _current.sessions = sessions
+        _current.sessions, _current.eager = sessions, self._eager
         self._name(SHARED)
         try:
             yield
         finally:
-            self._name(ALONE)
+            self._name("eager" if self._eager else ALONE)
             _current.sessions = None
 
     def _name(self, name: str) -> None:
@@ -95,8 +105,8 @@ def attend(
 def attend_shared(
     module: Any,
     query: torch.Tensor,
-    key: torch.Tensor,  # noqa: ARG001 - the sessions' caches have it
-    value: torch.Tensor,  # noqa: ARG001
+    key: torch.Tensor,
+    value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -110,12 +120,14 @@ def attend_shared(
     Raises:
         RuntimeError: the family attends in a way that is not known for several sessions.
     """
-    if attention_mask is not None or any(isinstance(one, torch.Tensor) for one in rest.values()):
+    if attention_mask is not None or rest.get("position_bias") is not None:
         raise RuntimeError("this family's attention takes more than queries, keys and values")
     sessions: Sessions = _current.sessions
-    seen = sessions.visible(module.layer_idx)
+    seen = sessions.visible(module.layer_idx, key, value)
+    # Some families have only this function of their own: it knows soft caps and sinks.
+    alone = sys.modules[type(module).__module__].eager_attention_forward if _current.eager else attend
     outs = [
-        attend(module, query[:, :, index : index + 1], keys, values, None, **rest)[0]
+        alone(module, query[:, :, index : index + 1], keys, values, None, **rest)[0]
         for index, (keys, values) in enumerate(seen)
     ]
     return torch.cat(outs, dim=1), None

@@ -1,7 +1,7 @@
 """What every engine's process does: read a measurement to take, take it, write the times.
 
-A request is one JSON object a line, `{"prompt": 512, "tokens": 32, "chunk": 0}`. The answer has the seconds of the prefill
-(to the first token), of each decode step with its sampling, and the tokens.
+A request is one JSON object a line, `{"prompt": 512, "tokens": 32, "chunk": 0}`. The answer has the seconds of the
+prefill (to the first token), of each decode step with its sampling, and the tokens.
 """
 
 from __future__ import annotations

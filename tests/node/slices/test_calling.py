@@ -22,13 +22,17 @@ def test_a_decoder_that_takes_positions_gets_them_and_one_that_does_not_gets_non
 
     x, cache = torch.tensor([[5, 6]]), object()
     calling = Calling(model(usual), model(usual))
-    arguments = calling.arguments(x, 7, cache)
+    arguments = calling.arguments(x, torch.tensor([[7, 8]]), cache)
     assert arguments["input_ids"] is x
     assert arguments["position_ids"].tolist() == [[7, 8]]
     assert arguments["past_key_values"] is cache
     assert calling.last_only == {"logits_to_keep": 1}
     calling = Calling(model(recurrent), model(recurrent))
-    assert calling.arguments(x, 7, cache) == {"input_ids": x, "cache_params": cache, "use_cache": True}
+    assert calling.arguments(x, torch.tensor([[7]]), cache) == {
+        "input_ids": x,
+        "cache_params": cache,
+        "use_cache": True,
+    }
     assert calling.last_only == {}
 
 
@@ -36,7 +40,7 @@ def test_hidden_states_are_not_shown_to_what_comes_before_the_layers() -> None:
     def usual(inputs_embeds: Any, past_key_values: Any) -> None: ...
 
     x = torch.ones(1, 2, 4)
-    shown = Calling(model(usual), model(usual)).arguments(x, 0, None)["inputs_embeds"]
+    shown = Calling(model(usual), model(usual)).arguments(x, torch.tensor([[0]]), None)["inputs_embeds"]
     assert shown.shape == x.shape
     assert not shown.any()
 

@@ -1,0 +1,106 @@
+"""Attention of our own names is transformers', and a token of a session in company attends as it does alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from node.slices.kernels import attention, wide
+from node.slices.kernels.attention import ALONE, SHARED, Attention, attend, attend_shared
+
+
+def tensors(dtype: torch.dtype, tokens: int, seen: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(seen)
+    shapes = ((1, 4, tokens, 16), (1, 2, seen, 16), (1, 2, seen, 16))
+    made = [torch.randn(shape, generator=random).to(dtype) for shape in shapes]
+    return made[0], made[1], made[2]
+
+
+def module() -> Any:
+    return SimpleNamespace(num_key_value_groups=2, is_causal=True, layer_idx=3)
+
+
+def model(implementation: str, *, by_registry: bool = True) -> Any:
+    config = SimpleNamespace(_attn_implementation=implementation)
+    layer = SimpleNamespace(config=config)
+    return SimpleNamespace(
+        config=config, _supports_attention_backend=by_registry, modules=lambda: [layer, layer]
+    )
+
+
+@pytest.mark.parametrize(("tokens", "seen"), [(1, 9), (9, 9)])
+def test_float32_is_transformers_own_function_bit_for_bit(tokens: int, seen: int) -> None:
+    query, key, value = tensors(torch.float32, tokens, seen)
+    got, _ = attend(module(), query, key, value, None, scaling=0.25)
+    expected, _ = sdpa_attention_forward(module(), query, key, value, None, scaling=0.25)
+    assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("width", [torch.float32, torch.bfloat16])
+def test_bfloat16_is_as_near_to_the_exact_result_as_bfloat16_can_be(
+    monkeypatch: pytest.MonkeyPatch, width: torch.dtype
+) -> None:
+    monkeypatch.setattr(wide, "WIDTH", width)
+    query, key, value = tensors(torch.bfloat16, 5, 9)
+    mask = torch.zeros(1, 1, 5, 9, dtype=torch.bfloat16)
+    got, _ = attend(module(), query, key, value, mask, scaling=0.25)
+    exact, _ = sdpa_attention_forward(
+        module(), query.float(), key.float(), value.float(), mask.float(), scaling=0.25
+    )
+    assert got.dtype is torch.bfloat16
+    assert float((got.float() - exact).norm() / exact.norm()) < 0.01
+
+
+def test_each_token_attends_within_its_own_session() -> None:
+    apart = [tensors(torch.float32, 1, seen) for seen in (4, 7, 1)]
+
+    class Sessions:
+        def visible(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> Any:
+            assert layer == 3
+            return [(key, value) for _, key, value in apart]
+
+    held = model("sdpa")
+    query = torch.cat([one[0] for one in apart], dim=2)
+    new = torch.zeros(1, 2, 3, 16)
+    chosen = Attention(held)
+    assert chosen.can_share
+    with chosen.shared(Sessions()):
+        assert held.config._attn_implementation == SHARED
+        got, _ = attend_shared(module(), query, new, new, None, scaling=0.25)
+        with pytest.raises(RuntimeError, match="more than queries"):
+            attend_shared(module(), query, new, new, torch.zeros(1), scaling=0.25)
+    assert held.config._attn_implementation == ALONE
+    expected = [attend(module(), *one, None, scaling=0.25)[0] for one in apart]
+    assert torch.equal(got, torch.cat(expected, dim=1))
+
+
+@pytest.mark.parametrize(
+    ("held", "shares", "name"),
+    [
+        (model("sdpa"), True, ALONE),
+        (model("eager"), True, "eager"),
+        (model("sdpa", by_registry=False), False, "sdpa"),
+        (model("flash"), False, "flash"),
+    ],
+)
+def test_only_models_that_look_their_attention_up_are_changed(held: Any, shares: bool, name: str) -> None:
+    assert Attention(held).can_share is shares
+    assert held.config._attn_implementation == name
+
+
+def test_a_family_that_acts_by_the_name_keeps_it() -> None:
+    held = model("sdpa")
+    assert not Attention(held, may_rename=False).can_share
+    assert held.config._attn_implementation == "sdpa"
+
+
+def test_the_name_is_given_back_when_a_forward_fails() -> None:
+    held = model("eager")
+    with pytest.raises(ValueError, match="half way"), Attention(held).shared(Any):  # type: ignore[arg-type]
+        raise ValueError("half way")
+    assert held.config._attn_implementation == "eager"
+    assert attention._current.sessions is None
