@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from time import monotonic_ns
 
-import torch
-
 from node.slices import sampling, tensors
 from node.slices.cache import SliceCache
 from node.slices.slice import Slice
@@ -42,7 +40,7 @@ class SessionStep:
         hidden = tensors.from_wire(forward.tensor, forward.body)
         return Step(hidden, self._cache, forward.position, Want.LOGITS if self._samples else Want.HIDDEN)
 
-    def finish(self, result: torch.Tensor) -> Forward | Output | Tokens:
+    def finish(self, result: tensors.Tensor) -> Forward | Output | Tokens:
         """Make the message of what the slice returned.
 
         Args:
@@ -82,7 +80,7 @@ class SessionStep:
             body=body,
         )
 
-    def _tokens(self, result: torch.Tensor, end: int) -> Tokens:
+    def _tokens(self, result: tensors.Tensor, end: int) -> Tokens:
         opened, forward = self._opened, self._forward
         ids: tuple[int, ...] = ()
         alternatives: tuple[Alternative, ...] | None = None

@@ -16,6 +16,9 @@ import torch
 from node.slices.errors import BadInput, NotFinite
 from wire.tensors import DType, TensorSpec
 
+Tensor = torch.Tensor
+"""For code that hands tensors on and computes nothing."""
+
 _TO_TORCH: Final = {
     DType.FLOAT32: torch.float32,
     DType.BFLOAT16: torch.bfloat16,
