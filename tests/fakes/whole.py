@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chat.prefill import PIPELINED_TOKENS
+from wire.tensors import WeightFormat
 from wire.types import LayerRange, Sampling
 
 if TYPE_CHECKING:
     from node.slices.slice import Slice
 
 
-def load(folder: Path, dtype: str) -> Slice:
+def load(folder: Path, dtype: str, weights: WeightFormat = WeightFormat.NATIVE) -> Slice:
     """Load all layers, embedding and head, on this thread and for one thread."""
     from node.slices import threads
 
@@ -24,7 +25,9 @@ def load(folder: Path, dtype: str) -> Slice:
     from node.slices.spec import SliceSpec
 
     layers = LayerRange(0, read_facts(folder).num_layers)
-    return load_slice(SliceSpec(checkpoint=folder, layers=layers, embed=True, head=True, dtype=dtype))
+    return load_slice(
+        SliceSpec(checkpoint=folder, layers=layers, embed=True, head=True, dtype=dtype, weights=weights)
+    )
 
 
 def tokens(model: Slice, ids: Sequence[int], count: int, sampling: Sampling) -> list[int]:
