@@ -206,8 +206,14 @@ class Greedy:
     def __init__(self, held: Slice, prompt: Sequence[int]) -> None:
         self.slice = held
         self.cache = held.new_cache(held.spec.layers)
+        self.prompt = prompt
         self.tokens = list(prompt)
         self.read = 0
+
+    @property
+    def made(self) -> list[int]:
+        """What was answered."""
+        return self.tokens[len(self.prompt) :]
 
     def begin(self) -> Step:
         ids = torch.tensor([self.tokens[self.read :]])
@@ -229,39 +235,65 @@ async def test_sessions_that_come_and_go_get_the_tokens_they_get_alone(tmp_path:
     assert held.steps_together
     engine = StepEngine(compute)
     rng = random.Random(family)
-    wide = 0
-
-    async def session(index: int) -> None:
-        nonlocal wide
-        prompt = [rng.randrange(3, 131) for _ in range(rng.randrange(1, 24))]
-        together, alone = Greedy(held, prompt), Greedy(held, prompt)
-        count = rng.randrange(2, 16)
-        for _ in range(count):
-            answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-            def done(answer: int, error: BaseException | None, answered: Any = answered) -> None:
-                answered.set_exception(error) if error else answered.set_result(answer)
-
-            is_token = len(together.tokens) - together.read == 1
-            engine.submit(together, done, peer=index % 3, is_token=is_token)
-            await answered
-            wide += held.last_forward_was_shared
-            if rng.random() < 0.2:
-                await asyncio.sleep(rng.random() * 0.01)
-        for _ in range(count):
-            step = alone.begin()
-            logits = await compute.run(
-                held.forward, step.x, cache=step.cache, position=step.position, want=step.want
-            )
-            alone.finish(logits)
-        assert together.tokens == alone.tokens
-
-    async def peer(first: int) -> None:
-        for index in range(first, 40, 8):
-            await session(index)
-
+    taken = Taken(compute)
+    present: list[Greedy] = []
+    ended: list[Greedy] = []
+    joined = left = shared = 0
     try:
-        await asyncio.gather(*(peer(first) for first in range(8)))
+        while joined < 40 or present:
+            while joined < 40 and len(present) < 8 and rng.random() < 0.6:
+                present.append(Greedy(held, [rng.randrange(3, 131) for _ in range(rng.randrange(1, 24))]))
+                joined += 1
+            # Whoever takes part is queued before the engine can choose, so who is computed with whom is this test's.
+            with taken:
+                steps = [
+                    engine_step(engine, one, peer=index % 3)
+                    for index, one in enumerate(present)
+                    if rng.random() < 0.8
+                ]
+            await asyncio.gather(*steps)
+            shared += held.last_forward_was_shared
+            for one in [one for one in present if len(one.made) >= 2 and rng.random() < 0.2]:
+                present.remove(one)
+                ended.append(one)
+                left += 1
+        for one in ended:
+            alone = Greedy(held, one.prompt)
+            for _ in one.made:
+                step = alone.begin()
+                alone.finish(
+                    await compute.run(
+                        held.forward, step.x, cache=step.cache, position=step.position, want=step.want
+                    )
+                )
+            assert one.made == alone.made
     finally:
         await compute.stop()
-    assert wide > 50
+    assert joined == left == 40
+    assert shared > 20
+
+
+class Taken:
+    """Keeps the compute thread busy for as long as it is entered."""
+
+    def __init__(self, compute: ComputeThread) -> None:
+        self._compute = compute
+        self._over = threading.Event()
+
+    def __enter__(self) -> None:
+        self._over.clear()
+        self._compute.submit(lambda: self._over.wait(30), lambda _answer, _error: None)
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+
+def engine_step(engine: StepEngine, session: Greedy, *, peer: int) -> asyncio.Future[int]:
+    """Submit the session's next step."""
+    answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def done(answer: int, error: BaseException | None) -> None:
+        answered.set_exception(error) if error else answered.set_result(answer)
+
+    engine.submit(session, done, peer=peer, is_token=len(session.tokens) - session.read == 1)
+    return answered
