@@ -21,7 +21,9 @@ from torch import nn
 from node.slices import adapters
 from node.slices.errors import UnsupportedModel
 from node.slices.families import Family
+from node.slices.kernels.linear import KernelLinear
 from node.slices.names import Parts, Place, is_tied, needed
+from node.slices.recorded import Recorded, record
 from wire.types import LayerRange
 
 
@@ -31,7 +33,13 @@ class Crossing:
     Boundary k lies before layer k; boundary L after the last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, rounds_to: torch.dtype | None = None) -> None:
+        """`rounds_to` is what states have between layers where the model computes at a wider dtype."""
+        self.rounds_to = rounds_to
+        self.seen: dict[int, tuple[torch.Tensor, dict[str, Any]]] | None = None
+        """What each layer was called with, where that is wanted."""
+        self.attend: Any = None
+        """The attention of layers that are played back."""
         self.layers = LayerRange(0, 0)
         self.incoming: torch.Tensor | None = None
         self.outgoing: torch.Tensor | None = None
@@ -52,11 +60,17 @@ class Crossing:
 
     def at(self, boundary: int, hidden_states: torch.Tensor) -> torch.Tensor:
         """The hidden states as they go on from `boundary`."""
-        if boundary == self.layers.start and self.incoming is not None:
-            hidden_states = self.incoming
+        if boundary == self.layers.start:
+            hidden_states = self.rounded(hidden_states) if self.incoming is None else self.incoming
         if boundary == self.layers.end:
             self.outgoing = hidden_states
         return hidden_states
+
+    def rounded(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Hidden states with the bits that they would have if they travelled, in the dtype they come in."""
+        if self.rounds_to is None:
+            return hidden_states
+        return hidden_states.to(self.rounds_to).to(hidden_states.dtype)
 
 
 class Position(nn.Module):
@@ -78,6 +92,7 @@ class Position(nn.Module):
         self.crossing = crossing
         self.extra_outputs = extra_outputs
         self.layer = layer if keep else None
+        self.recorded: Recorded | None = None
         # Some families' forwards read plain facts off their layers, as in `layer.attention_type`.
         for name, value in vars(layer).items():
             if isinstance(value, (str, int, float)) and not name.startswith("_") and not hasattr(self, name):
@@ -88,8 +103,14 @@ class Position(nn.Module):
         hidden_states = crossing.at(self.index, hidden_states)
         rest: tuple[Any, ...] = (None,) * (self.extra_outputs or 0)
         if self.layer is not None and self.index in crossing.layers:
-            out = self.layer(hidden_states, *args, **kwargs)
-            hidden_states, rest = (out[0], tuple(out[1:])) if isinstance(out, tuple) else (out, ())
+            if crossing.seen is not None and not args:
+                crossing.seen[self.index] = (hidden_states, kwargs)
+            if self.recorded is not None and self.recorded.fits(hidden_states, args, kwargs):
+                hidden_states = self.recorded.play(hidden_states, kwargs, crossing.attend)
+            else:
+                out = self.layer(hidden_states, *args, **kwargs)
+                hidden_states, rest = (out[0], tuple(out[1:])) if isinstance(out, tuple) else (out, ())
+                hidden_states = crossing.rounded(hidden_states)
         if self.is_last:
             hidden_states = crossing.at(self.index + 1, hidden_states)
         return hidden_states if self.extra_outputs is None else (hidden_states, *rest)
@@ -135,6 +156,15 @@ def close_positions(model: Any, family: Family, layers: LayerRange, crossing: Cr
     stack = layer_stack(model, family)
     for index in range(layers.start, layers.end):
         stack[index] = Position(index, stack, crossing, keep=True, extra_outputs=family.extra_outputs)
+
+
+def record_layers(model: Any, family: Family, crossing: Crossing) -> int:
+    """Record all owned layers that `crossing` has seen calls of; returns how many can be played back."""
+    stack = layer_stack(model, family)
+    for index, (hidden_states, given) in (crossing.seen or {}).items():
+        position: Any = stack[index]
+        position.recorded = record(position.layer, given, hidden_states, crossing.rounded)
+    return sum(getattr(position, "recorded", None) is not None for position in stack)
 
 
 def layer_stack(model: Any, family: Family) -> nn.ModuleList:
@@ -197,6 +227,7 @@ def untied_elements(model: Any) -> int:
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """Bytes of all parameters and buffers, tied ones once."""
+    """Bytes of all parameters and buffers, tied ones once, and of what kernels packed."""
     tensors = {t.data_ptr(): t.nbytes for t in (*model.parameters(), *model.buffers())}
-    return cast(int, sum(tensors.values()))
+    packed = sum(module.packed_bytes for module in model.modules() if isinstance(module, KernelLinear))
+    return cast(int, sum(tensors.values())) + packed

@@ -34,10 +34,12 @@ def capacity(positions: int, window: int | None) -> int:
 class LayerCache:
     """Keys and values of one layer. `base` is the position of the buffers' first row."""
 
-    __slots__ = ("base", "keys", "values", "window")
+    __slots__ = ("base", "dtype", "keys", "values", "window")
 
-    def __init__(self, window: int | None) -> None:
+    def __init__(self, window: int | None, dtype: torch.dtype | None = None) -> None:
+        """Keep rows in `dtype`, or in the one they come in."""
         self.window = window
+        self.dtype = dtype
         self.base = 0
         self.keys: torch.Tensor | None = None
         self.values: torch.Tensor | None = None
@@ -54,7 +56,7 @@ class LayerCache:
     def write(
         self, keys: torch.Tensor, values: torch.Tensor, position: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store new rows and return all rows the new tokens attend to.
+        """Store new rows and return all rows the new tokens attend to, in the dtype of the new ones.
 
         Args:
             keys: `[1, K, T, Dh]`, for positions `position` to `position + T`.
@@ -65,7 +67,8 @@ class LayerCache:
         first, end = self.first_visible(position), position + count
         room = capacity(end, self.window)
         if self.keys is None or self.values is None:
-            self.keys, self.values = _grown(keys[..., :0, :], room), _grown(values[..., :0, :], room)
+            self.keys = _grown(keys[..., :0, :], room, self.dtype)
+            self.values = _grown(values[..., :0, :], room, self.dtype)
         if end - self.base > self.keys.shape[-2]:
             keep = self.base
             if self.window is not None and end - self.base > room:
@@ -73,21 +76,24 @@ class LayerCache:
             held = slice(keep - self.base, position - self.base)
             if end - keep > room:
                 # More new tokens than the buffer is to hold: attend to a joined copy, keep the end of it.
-                keys = torch.cat((self.keys[..., held, :], keys), dim=-2)
-                values = torch.cat((self.values[..., held, :], values), dim=-2)
-                self.keys, self.values = (
-                    _grown(keys[..., -room:, :], room),
-                    _grown(values[..., -room:, :], room),
-                )
+                joined = [
+                    torch.cat((old[..., held, :], new.to(old.dtype)), dim=-2)
+                    for old, new in ((self.keys, keys), (self.values, values))
+                ]
+                self.keys, self.values = (_grown(rows[..., -room:, :], room) for rows in joined)
                 self.base = end - room
-                return keys[..., first - keep :, :], values[..., first - keep :, :]
+                seen = [rows[..., first - keep :, :].to(keys.dtype) for rows in joined]
+                return seen[0], seen[1]
             self.keys = _grown(self.keys[..., held, :], room)
             self.values = _grown(self.values[..., held, :], room)
             self.base = keep
-        new, visible = slice(position - self.base, end - self.base), slice(first - self.base, end - self.base)
-        self.keys[..., new, :] = keys
-        self.values[..., new, :] = values
-        return self.keys[..., visible, :], self.values[..., visible, :]
+        at, visible, rows = position - self.base, first - self.base, end - first
+        self.keys.narrow(-2, at, count).copy_(keys)
+        self.values.narrow(-2, at, count).copy_(values)
+        return (
+            self.keys.narrow(-2, visible, rows).to(keys.dtype),
+            self.values.narrow(-2, visible, rows).to(values.dtype),
+        )
 
     def reachable(self) -> int:
         """The lowest length other than 0 that can be truncated to."""
@@ -98,9 +104,9 @@ class LayerCache:
         self.base = 0
 
 
-def _grown(rows: torch.Tensor, room: int) -> torch.Tensor:
-    """A buffer of `room` rows that begins with these."""
-    buffer = rows.new_empty((*rows.shape[:-2], room, rows.shape[-1]))
+def _grown(rows: torch.Tensor, room: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """A buffer of `room` rows that begins with these, in their dtype or another."""
+    buffer = rows.new_empty((*rows.shape[:-2], room, rows.shape[-1]), dtype=dtype)
     buffer[..., : rows.shape[-2], :] = rows
     return buffer
 
@@ -108,10 +114,12 @@ def _grown(rows: torch.Tensor, room: int) -> torch.Tensor:
 class _ModelCache(Cache):
     """What the model's forward sees: a cache of all its layers, of which those in `layers` store anything."""
 
-    def __init__(self, windows: tuple[int | None, ...], layers: LayerRange) -> None:
+    def __init__(
+        self, windows: tuple[int | None, ...], layers: LayerRange, dtype: torch.dtype | None
+    ) -> None:
         super().__init__(layers=[])
         self.windows = windows
-        self.stores = {index: LayerCache(windows[index]) for index in range(layers.start, layers.end)}
+        self.stores = {index: LayerCache(windows[index], dtype) for index in range(layers.start, layers.end)}
         self.length = 0
         self._sliding = [window is not None for window in windows]
         self._never = [False] * len(windows)
@@ -153,13 +161,21 @@ class _ModelCache(Cache):
 class SliceCache:
     """The KV cache of one session over `layers`, a sub-range of the slice that made it (`Slice.new_cache`)."""
 
-    def __init__(self, layers: LayerRange, windows: tuple[int | None, ...], plan: object = None) -> None:
+    def __init__(
+        self,
+        layers: LayerRange,
+        windows: tuple[int | None, ...],
+        plan: object = None,
+        *,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         """
         Args:
             windows: for every layer of the whole model its sliding window, or None for full attention.
             plan: marks the slice the cache belongs to.
+            dtype: of the rows that are kept; that in which they come if None.
         """
-        self._begin(layers, plan, _ModelCache(windows, layers))
+        self._begin(layers, plan, _ModelCache(windows, layers, dtype))
 
     def _begin(self, layers: LayerRange, plan: object, model_cache: Any) -> None:
         self.layers = layers

@@ -25,13 +25,14 @@ Shape = tuple[torch.dtype, tuple[int, ...]]
 class CachePlan:
     """Makes the caches of one slice."""
 
-    def __init__(self, config: Any) -> None:
-        """Read a model's config.
+    def __init__(self, config: Any, dtype: torch.dtype) -> None:
+        """Read a model's config; keys and values are kept in `dtype`.
 
         Raises:
             UnsupportedModel: a layer keeps something that no cache here holds.
         """
         self._config = config
+        self._dtype = dtype
         self.kinds, self.windows = layer_kinds(config)
         self.max_positions = max_positions(config)
         self.templates: dict[int, Any] = {}
@@ -43,7 +44,7 @@ class CachePlan:
         """An empty cache for a session over `layers`."""
         if self.keeps_state:
             return StateCache(layers, self._config, self)
-        return SliceCache(layers, self.windows, self)
+        return SliceCache(layers, self.windows, self, dtype=self._dtype)
 
     def learn(self, cache: SliceCache) -> None:
         """Look at a cache of all of the slice's layers after one position, and again after two."""

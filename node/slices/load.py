@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from node.slices import build, cache_plan, families, names, threads
 from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
-from node.slices.kernels import pack
+from node.slices.kernels import inner, pack
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec
 from node.slices.weights import Weights
@@ -48,8 +48,11 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
     cache_plan.check_kinds(config.get_text_config(), family.state)
     cls = families.causal_class(family)
     parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
-    on_disk = names.Names(_outline(cls, config, spec), family)
-    crossing = build.Crossing()
+    outline = _outline(cls, config, spec)
+    on_disk = names.Names(outline, family)
+    packs = spec.dtype == "bfloat16"
+    widen = packs and inner.suits(outline)
+    crossing = build.Crossing(rounds_to=torch.bfloat16 if widen else None)
     done = 0
 
     def on_read(count: int) -> None:
@@ -78,7 +81,8 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
 
     model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, weights)
-    pack.pack(model, spec.weights, embed=spec.embed)
+    if packs:
+        pack.pack(model, spec.weights, embed=spec.embed, widen=widen)
     build.close_positions(model, family, spec.layers, crossing)
     loaded = Slice(spec, family, model, crossing)
     if progress is not None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 import torch
 
-from node.slices import build, families
+from node.slices import build, families, recorded
 from node.slices.cache import SliceCache
 from node.slices.cache_plan import CachePlan
 from node.slices.calling import Calling
@@ -26,6 +27,7 @@ from node.slices.errors import (
     WrongThread,
 )
 from node.slices.families import Family
+from node.slices.kernels import inner
 from node.slices.kernels.attention import Attention
 from node.slices.spec import SliceSpec, Want
 from node.slices.together import Step, TogetherCache
@@ -51,13 +53,17 @@ class Slice:
         self.vocab_size: int = config.vocab_size
         self.max_positions: int = families.max_positions(config)
         self.dtype: torch.dtype = getattr(torch, spec.dtype)
+        """Of hidden states that go in and come out."""
+        self._inner = self.dtype if crossing.rounds_to is None else inner.DTYPE
         self.weight_bytes = build.weight_bytes(model)
         self._model = model
         self._decoder = build.decoder_of(model, family)
         self._crossing = crossing
         self._calling = Calling(model, self._decoder)
-        self._attention = Attention(model, may_rename=not family.names_attention)
-        self._plan = CachePlan(config)
+        self._attention = Attention(
+            model, may_rename=not family.names_attention, packed=self.dtype is torch.bfloat16
+        )
+        self._plan = CachePlan(config, self.dtype)
         self.steps_together = (
             family.together in ("new", "joined")
             and self._attention.can_share
@@ -69,7 +75,14 @@ class Slice:
         """Whether the latest forward held more than one session; a proof that they do share must see it."""
         self._joined = family.together == "joined"
         self._owner = threading.get_ident()
+        attends_to_cache = self.steps_together and not self._joined
+        self._may_omit_masks = attends_to_cache and self._attention.ignores_open_masks
+        crossing.attend = self._attention.attend
+        crossing.seen = {} if attends_to_cache else None
         self._fixed_bytes, self._bytes_per_position = self._measure()
+        with self._attention.named(recorded.NAME):
+            self.layers_recorded = build.record_layers(model, family, crossing)
+        crossing.seen = None
 
     def new_cache(self, layers: LayerRange) -> SliceCache:
         """An empty cache for a session that uses `layers`, any sub-range of the slice's.
@@ -116,8 +129,9 @@ class Slice:
         self._check(x, cache, position, want)
         count = x.shape[1]
         self.last_forward_was_shared = False
-        hidden = None if x.dtype is torch.int64 else x.to(self.dtype)
-        with torch.inference_mode():
+        hidden = None if x.dtype is torch.int64 else x.to(self._inner)
+        sees_all = self._attention.one() if count == 1 and self._may_omit_masks else nullcontext()
+        with torch.inference_mode(), sees_all:
             positions = torch.arange(position, position + count).unsqueeze(0)
             arguments = self._calling.arguments(x if hidden is None else hidden, positions, cache.model_cache)
             self._crossing.begin(cache.layers, hidden)
@@ -129,7 +143,7 @@ class Slice:
                     )
                 else:
                     self._decoder(**arguments)
-                    out = self._crossing.take()
+                    out = self._crossing.take().to(self.dtype)
             except _FAULTS as error:
                 raise ForwardFailed(f"layers {cache.layers} of {self.model_type}: {error}") from error
             finally:
@@ -171,7 +185,7 @@ class Slice:
         except SliceError:
             return None
         x = torch.cat([step.x for step in steps], dim=1)
-        hidden = None if x.dtype is torch.int64 else x.to(self.dtype)
+        hidden = None if x.dtype is torch.int64 else x.to(self._inner)
         shared = TogetherCache([step.cache for step in steps], joined=self._joined)
         drawn = [index for index, step in enumerate(steps) if step.want is Want.LOGITS]
         with torch.inference_mode(), self._attention.shared(shared):
@@ -186,7 +200,7 @@ class Slice:
                     logits = (logits if last_only else logits[rows]).float()
                 else:
                     self._decoder(**arguments)
-                out = self._crossing.take() if len(drawn) < len(steps) else None
+                out = self._crossing.take().to(self.dtype) if len(drawn) < len(steps) else None
             except _FAULTS:
                 return None
             finally:

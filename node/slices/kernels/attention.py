@@ -1,7 +1,8 @@
 """Attention under names of our own in transformers' registry, so that one forward can hold tokens of several sessions.
 
-For one session in float32 or float16 it is transformers' own function, bit for bit. On processors without bfloat16
-arithmetic torch's fused attention takes several times as long for bfloat16 as for float32, so it is widened first.
+A model without packed weights keeps transformers' own function, bit for bit. With packed weights one new token's heads
+that share keys are taken as several queries of one head, which torch's fused attention runs several times faster; and
+bfloat16 is widened first on processors without arithmetic for it, where it would take several times as long.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import torch
+from torch.nn import functional
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -20,8 +22,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from node.slices.kernels import wide
 
 ALONE: Final = "lamella"
+ONE: Final = "lamella_one"
 SHARED: Final = "lamella_shared"
-"""Has no function for masks in the registry, so the model makes none: a session's token sees all its cache shows."""
+"""These have no function for masks in the registry, so the model makes none: a token sees all its cache shows."""
 
 
 class Sessions(Protocol):
@@ -42,34 +45,65 @@ class Sessions(Protocol):
 class Attention:
     """How one loaded model attends."""
 
-    def __init__(self, model: Any, *, may_rename: bool = True) -> None:
-        """Let the model attend through here, where it looks its attention up in the registry."""
+    def __init__(self, model: Any, *, may_rename: bool = True, packed: bool = False) -> None:
+        """Let the model attend through here, where it looks its attention up in the registry.
+
+        Args:
+            may_rename: whether the family acts the same by any name.
+            packed: whether its weights are, so that its numbers are not transformers' to the bit.
+        """
         found = model.config._attn_implementation
         self._configs: tuple[Any, ...] = ()
         if may_rename and found in ("sdpa", "eager") and model._supports_attention_backend:
             held = (getattr(module, "config", None) for module in model.modules())
             used = (one for one in held if getattr(one, "_attn_implementation", None) == found)
             self._configs = tuple({id(one): one for one in used}.values())
-        self._eager = found == "eager"
-        self._name(found if self._eager else ALONE)
+        self._own = ALONE if packed and found == "sdpa" else found
+        self._name(self._own)
 
     @property
     def can_share(self) -> bool:
         """Whether the tokens of several sessions can be in one forward."""
         return bool(self._configs)
 
+    @property
+    def ignores_open_masks(self) -> bool:
+        """Whether a mask that hides nothing changes no bit. transformers' own function takes another way for it."""
+        return self.can_share and self._own in (ALONE, "eager")
+
     @contextmanager
     def shared(self, sessions: Sessions) -> Iterator[None]:
         """Within this, a forward's tokens `[1, N, D]` are of N sessions."""
-        _current.sessions, _current.eager = sessions, self._eager
-        self._name(SHARED)
+        _current.sessions, _current.name = sessions, self._own
+        try:
+            with self.named(SHARED):
+                yield
+        finally:
+            _current.sessions = None
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Within this, a forward has one token."""
+        _current.name = self._own
+        with self.named(ONE):
+            yield
+
+    @contextmanager
+    def named(self, name: str) -> Iterator[None]:
+        """Within this, the model attends by another function of the registry."""
+        self._name(name)
         try:
             yield
         finally:
-            self._name("eager" if self._eager else ALONE)
-            _current.sessions = None
+            self._name(self._own)
+
+    def attend(self, module: Any, *args: Any, **options: Any) -> tuple[torch.Tensor, Any]:
+        """Attend as a module of the model would now."""
+        attended: tuple[torch.Tensor, Any] = _function(self._now, module)(module, *args, **options)
+        return attended
 
     def _name(self, name: str) -> None:
+        self._now = name
         for config in self._configs:
             config._attn_implementation = name
 
@@ -94,6 +128,13 @@ def attend(
 
     Returns: `[1, T, H, Dv]`, and no weights.
     """
+    given, heads, stored = query.dtype, query.shape[1], key.shape[1]
+    if query.shape[2] == 1 and attention_mask is None and rest.get("position_bias") is None:
+        if query.dtype is torch.bfloat16:
+            query, key, value = query.to(wide.WIDTH), key.to(wide.WIDTH), value.to(wide.WIDTH)
+        folded = query.reshape(1, stored, heads // stored, query.shape[3])
+        seen = functional.scaled_dot_product_attention(folded, key, value, scale=rest.get("scaling"))
+        return seen.reshape(1, 1, heads, value.shape[3]).to(given), None
     if query.dtype is not torch.bfloat16 or wide.WIDTH is torch.bfloat16:
         return _sdpa(module, query, key, value, attention_mask, rest)
     if attention_mask is not None and attention_mask.is_floating_point():
@@ -124,13 +165,23 @@ def attend_shared(
         raise RuntimeError("this family's attention takes more than queries, keys and values")
     sessions: Sessions = _current.sessions
     seen = sessions.visible(module.layer_idx, key, value)
-    # Some families have only this function of their own: it knows soft caps and sinks.
-    alone = sys.modules[type(module).__module__].eager_attention_forward if _current.eager else attend
+    alone = _function(_current.name, module)
     outs = [
         alone(module, query[:, :, index : index + 1], keys, values, None, **rest)[0]
         for index, (keys, values) in enumerate(seen)
     ]
     return torch.cat(outs, dim=1), None
+
+
+def _attend_one(module: Any, *args: Any, **options: Any) -> Any:
+    return _function(_current.name, module)(module, *args, **options)
+
+
+def _function(name: str, module: Any) -> Any:
+    """What a module attends by under a name; some families have a function of their own, with soft caps and sinks."""
+    if name == "eager":
+        return sys.modules[type(module).__module__].eager_attention_forward
+    return ALL_ATTENTION_FUNCTIONS[name]
 
 
 def _sdpa(
@@ -148,5 +199,6 @@ def _sdpa(
 _current: Final = threading.local()
 
 ALL_ATTENTION_FUNCTIONS.register(ALONE, attend)
+ALL_ATTENTION_FUNCTIONS.register(ONE, _attend_one)
 ALL_ATTENTION_FUNCTIONS.register(SHARED, attend_shared)
 ALL_MASK_ATTENTION_FUNCTIONS.register(ALONE, sdpa_mask)

@@ -1,4 +1,4 @@
-"""Modules that stand where a model has `nn.Linear`, for bfloat16 activations.
+"""Modules that stand where a model has `nn.Linear`, and take activations of any float dtype.
 
 At one token a product reads every weight once and is bound by memory: fewer bits are faster, and a matrix-vector kernel
 beats a matrix product. At many tokens it is bound by arithmetic, and the weights are best widened once for all of them.
@@ -15,12 +15,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from node.slices.kernels import quantise, tiles, wide
+from node.slices.kernels import columns, quantise, tiles, wide
 
 FEW_TOKENS: Final = (
     {"native": 1, "int8": 4, "int4": 4} if wide.has_bfloat16() else {"native": 12, "int8": 16, "int4": 64}
 )
 """Up to so many tokens the kernels that read weights as they are stored win over widening them, by measurement."""
+
+
+def is_recording() -> bool:
+    """Whether torch's tracer is looking."""
+    return torch._C._get_tracing_state() is not None
 
 
 class KernelLinear(nn.Module):
@@ -33,23 +38,31 @@ class KernelLinear(nn.Module):
         super().__init__()
         self.in_features = linear.in_features
         self.out_features = linear.out_features
-        self.bias = linear.bias
+        self.bias: nn.Parameter | None = linear.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`[..., I]` to `[..., O]`."""
         flat = x.reshape(-1, self.in_features)
-        out = self.few(flat) if flat.shape[0] <= self.few_tokens else self.many(flat)
+        # What is recorded is only played for few.
+        few = is_recording() or flat.shape[0] <= self.few_tokens
+        out = self.few(flat.bfloat16()) if few else self.many(flat)
+        out = out.to(x.dtype)
         if self.bias is not None:
             out += self.bias
         return out.view(*x.shape[:-1], self.out_features)
 
     def few(self, x: torch.Tensor) -> torch.Tensor:
-        """`[T, I]` to `[T, O]` for few tokens, without the bias."""
+        """`[T, I]` bfloat16 to `[T, O]` for few tokens, without the bias."""
         raise NotImplementedError
 
     def many(self, x: torch.Tensor) -> torch.Tensor:
-        """`[T, I]` to `[T, O]` for many tokens, without the bias."""
+        """`[T, I]` of any float dtype to `[T, O]` for many tokens, without the bias."""
         return wide.product(x, self)
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of weights that are neither parameters nor buffers."""
+        return 0
 
     def widen(self, start: int, end: int, into: torch.Tensor) -> None:
         """Write rows from `start` to `end` to `into`, `[end - start, I]`, in its dtype."""
@@ -79,14 +92,14 @@ class DenseLinear(KernelLinear):
 
     def few(self, x: torch.Tensor) -> torch.Tensor:
         """See `KernelLinear.few`."""
-        if x.shape[0] == 1:
+        if x.shape[0] == 1 and not is_recording():
             return torch.mv(self.stored, x[0]).unsqueeze(0)
         return functional.linear(x, self.stored)
 
     def many(self, x: torch.Tensor) -> torch.Tensor:
         """See `KernelLinear.many`."""
         if wide.WIDTH is self.stored.dtype:
-            return functional.linear(x, self.stored)
+            return functional.linear(x.to(self.stored.dtype), self.stored)
         return super().many(x)
 
     def widen(self, start: int, end: int, into: torch.Tensor) -> None:
@@ -142,6 +155,10 @@ class Int4Linear(KernelLinear):
             x, self.tiles, self.group, self.scale_and_zero
         )
         return out
+
+    def many(self, x: torch.Tensor) -> torch.Tensor:
+        """See `KernelLinear.many`."""
+        return columns.product(x, self)
 
     def widen(self, start: int, end: int, into: torch.Tensor) -> None:
         """See `KernelLinear.widen`."""

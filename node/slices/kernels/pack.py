@@ -2,7 +2,7 @@
 
 Every `nn.Linear` of the kept layers and the head is replaced, one at a time, so that never more than one matrix exists
 twice. What is small, or oddly shaped, keeps more bits than asked for, by a rule of its shape alone: which numerics a
-host serves follows from the model and the format. float32 and float16 are left to torch, bit for bit.
+host serves follows from the model and the format. Models in float32 and float16 are left to torch, bit for bit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from node.slices.kernels import experts, fused, tiles
+from node.slices.kernels import experts, fused, half, inner, tiles
 from node.slices.kernels.linear import DenseLinear, Int4Linear, Int8Linear
 from wire.tensors import WeightFormat
 
@@ -24,21 +24,20 @@ COLUMNS_MULTIPLE: Final = 16
 GROUPS: Final = {WeightFormat.INT4_32: 32, WeightFormat.INT4_64: 64, WeightFormat.INT4_128: 128}
 
 
-def pack(model: Any, weights: WeightFormat, *, embed: bool) -> None:
-    """Replace the linear modules of a model that computes in bfloat16; leave any other model as it is.
+def pack(model: Any, weights: WeightFormat, *, embed: bool, widen: bool) -> None:
+    """Replace the linear modules of a model in bfloat16.
 
     Args:
         weights: what to keep the matrices in.
         embed: whether the embedding is used, and not only loaded for a head that shares its weights.
+        widen: whether the model is to compute at float32 between its matrices (`inner.suits`).
     """
-    if model.dtype is not torch.bfloat16:
-        return
     make = partial(replacement, weights=weights)
     head = model.get_output_embeddings()
     with torch.no_grad():
         # Only modules with parts: a list that held the linear modules would keep all that is replaced in memory.
         for module in [one for one in model.modules() if any(one.children()) or experts.is_experts(one)]:
-            if weights is not WeightFormat.NATIVE and experts.is_experts(module):
+            if (widen or weights is not WeightFormat.NATIVE) and experts.is_experts(module):
                 experts.pack(module, make)
             for names in fused.SIBLINGS:
                 fused.join(module, names, make)
@@ -47,8 +46,11 @@ def pack(model: Any, weights: WeightFormat, *, embed: bool) -> None:
                 if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16:
                     kept = head_format(weights) if child is head else weights
                     setattr(module, name, replacement(child, kept))
-    if weights is not WeightFormat.NATIVE and not embed:
+    half.settle(model)
+    if not embed and not isinstance(model.get_output_embeddings(), (nn.Linear, DenseLinear)):
         _drop_embedding(model)
+    if widen:
+        inner.widen(model)
 
 
 def head_format(weights: WeightFormat) -> WeightFormat:
@@ -60,7 +62,7 @@ def replacement(linear: nn.Linear, weights: WeightFormat) -> nn.Module:
     """The module that takes the place of one linear module."""
     odd = linear.out_features < LEAST_ROWS or linear.in_features % COLUMNS_MULTIPLE
     if weights is WeightFormat.NATIVE or odd:
-        return DenseLinear(linear)
+        return half.dense(linear)
     group = GROUPS.get(weights)
     if group is None or linear.in_features % group or linear.out_features % tiles.ROWS_MULTIPLE:
         return Int8Linear(linear)

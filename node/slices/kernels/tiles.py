@@ -36,17 +36,17 @@ def pack(codes: torch.Tensor) -> torch.Tensor:
 
 def unpack(tiles: torch.Tensor) -> torch.Tensor:
     """The codes `[O, I]`, uint8, of what `pack` made on this machine."""
-    return _unpack(tiles, _block())
+    return _unpack(tiles, block())
 
 
-def _unpack(tiles: torch.Tensor, block: int) -> torch.Tensor:
+def _unpack(tiles: torch.Tensor, rows_of_a_block: int) -> torch.Tensor:
     rows, columns = tiles.shape[0], tiles.shape[1] * 2
     codes = torch.empty(rows, columns, dtype=torch.uint8)
-    whole = rows // block * block
+    whole = rows // rows_of_a_block * rows_of_a_block
     flat = tiles.reshape(-1)
     at = whole * columns // 2
     if whole:
-        _blocks(flat[:at], codes[:whole].view(-1, block, columns))
+        _blocks(flat[:at], codes[:whole].view(-1, rows_of_a_block, columns))
     if whole < rows:
         _blocks(flat[at:], codes[whole:].view(1, rows - whole, columns))
     return codes
@@ -73,10 +73,17 @@ def _order(block: int) -> _Order:
 
 
 @cache
-def _block() -> int:
+def order() -> torch.Tensor | None:
+    """The rows of a block in the order of its low halves and then its high ones; None if that is their own."""
+    rows = torch.cat(_order(block()))
+    return None if torch.equal(rows, torch.arange(block())) else rows
+
+
+@cache
+def block() -> int:
     """The rows of a block on this machine. Raises `RuntimeError` when no arrangement fits."""
     codes = torch.arange(2 * MOST_ROWS + ROWS_MULTIPLE).unsqueeze(1) * torch.arange(1, 9) * 37 % 113 % 16
-    for block in _BLOCKS:
-        if torch.equal(_unpack(pack(codes.int()), block), codes.byte()):
-            return block
+    for rows in _BLOCKS:
+        if torch.equal(_unpack(pack(codes.int()), rows), codes.byte()):
+            return rows
     raise RuntimeError("torch arranges int4 weights in a way this program does not know; serve int8 instead")

@@ -38,15 +38,19 @@ WIDTH: Final = torch.bfloat16 if has_bfloat16() else torch.float32
 
 def product(x: torch.Tensor, source: Source) -> torch.Tensor:
     """`[T, I]` times the transposed weights, `[T, O]` in `x`'s dtype, summed at `WIDTH` or better."""
-    wide = x.to(WIDTH)
     out = torch.empty(x.shape[0], source.out_features, dtype=WIDTH)
-    rows = _rows_of_a_block(source)
-    for start in range(0, source.out_features, rows):
-        end = min(start + rows, source.out_features)
-        block = _scratch((end - start) * source.in_features).view(end - start, source.in_features)
-        source.widen(start, end, block)
-        torch.mm(wide, block.t(), out=out[:, start:end])
+    multiply_rows(x.to(WIDTH), source, 0, source.out_features, out)
     return out.to(x.dtype)
+
+
+def multiply_rows(states: torch.Tensor, source: Source, start: int, end: int, out: torch.Tensor) -> None:
+    """Write the product of `[T, I]` and rows from `start` to `end` to those columns of `out`, `[T, O]`; all `WIDTH`."""
+    rows = _rows_of_a_block(source)
+    for at in range(start, end, rows):
+        until = min(at + rows, end)
+        block = scratch((until - at) * source.in_features).view(until - at, source.in_features)
+        source.widen(at, until, block)
+        torch.mm(states, block.t(), out=out[:, at:until])
 
 
 def _rows_of_a_block(source: Source) -> int:
@@ -57,10 +61,11 @@ def _rows_of_a_block(source: Source) -> int:
 _held: Final = threading.local()
 
 
-def _scratch(elements: int) -> torch.Tensor:
+def scratch(elements: int) -> torch.Tensor:
     """Memory for one block, kept from one product to the next: fresh memory costs more than what is written to it."""
     buffer: Any = getattr(_held, "buffer", None)
     if buffer is None or buffer.numel() < elements:
-        buffer = _held.buffer = torch.empty(elements, dtype=WIDTH)
+        with torch.inference_mode(False):  # so that it can be written to outside of that mode too
+            buffer = _held.buffer = torch.empty(elements, dtype=WIDTH)
     kept: torch.Tensor = buffer[:elements]
     return kept

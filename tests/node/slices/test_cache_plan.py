@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from transformers import LlamaConfig
 
 from node.slices.cache import SliceCache, capacity
@@ -15,7 +16,7 @@ from wire.types import LayerRange
 
 
 def plan(tiny: TinyModels, family: str) -> CachePlan:
-    return CachePlan(load_config(tiny(family))[1].get_text_config())
+    return CachePlan(load_config(tiny(family))[1].get_text_config(), torch.float32)
 
 
 def test_keys_and_values_alone_have_our_cache_and_anything_else_transformers_own(tiny: TinyModels) -> None:

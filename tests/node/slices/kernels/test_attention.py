@@ -32,12 +32,34 @@ def model(implementation: str, *, by_registry: bool = True) -> Any:
     )
 
 
-@pytest.mark.parametrize(("tokens", "seen"), [(1, 9), (9, 9)])
-def test_float32_is_transformers_own_function_bit_for_bit(tokens: int, seen: int) -> None:
+@pytest.mark.parametrize(("tokens", "seen"), [(1, 9), (1, 300), (9, 9)])
+@pytest.mark.parametrize("scaling", [0.25, None])
+def test_it_is_the_attention_of_transformers(tokens: int, seen: int, scaling: float | None) -> None:
     query, key, value = tensors(torch.float32, tokens, seen)
+    got, _ = attend(module(), query, key, value, None, scaling=scaling)
+    expected, _ = sdpa_attention_forward(module(), query, key, value, None, scaling=scaling)
+    assert got.shape == expected.shape
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_one_token_with_a_mask_sees_what_the_mask_lets_it_see() -> None:
+    query, key, value = tensors(torch.float32, 1, 9)
+    mask = torch.tensor([True, False, True] * 3).view(1, 1, 1, 9)
+    got, _ = attend(module(), query, key, value, mask, scaling=0.25)
+    expected, _ = attend(
+        module(), query, key[:, :, mask[0, 0, 0]], value[:, :, mask[0, 0, 0]], None, scaling=0.25
+    )
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [torch.float32, torch.bfloat16])
+def test_one_token_in_bfloat16(monkeypatch: pytest.MonkeyPatch, width: torch.dtype) -> None:
+    monkeypatch.setattr(wide, "WIDTH", width)
+    query, key, value = tensors(torch.bfloat16, 1, 40)
     got, _ = attend(module(), query, key, value, None, scaling=0.25)
-    expected, _ = sdpa_attention_forward(module(), query, key, value, None, scaling=0.25)
-    assert torch.equal(got, expected)
+    exact, _ = attend(module(), query.float(), key.float(), value.float(), None, scaling=0.25)
+    assert got.dtype is torch.bfloat16
+    assert float((got.float() - exact).norm() / exact.norm()) < 0.01
 
 
 @pytest.mark.parametrize("width", [torch.float32, torch.bfloat16])
@@ -55,7 +77,8 @@ def test_bfloat16_is_as_near_to_the_exact_result_as_bfloat16_can_be(
     assert float((got.float() - exact).norm() / exact.norm()) < 0.01
 
 
-def test_each_token_attends_within_its_own_session() -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_each_token_attends_within_its_own_session(packed: bool) -> None:
     apart = [tensors(torch.float32, 1, seen) for seen in (4, 7, 1)]
 
     class Sessions:
@@ -66,15 +89,17 @@ def test_each_token_attends_within_its_own_session() -> None:
     held = model("sdpa")
     query = torch.cat([one[0] for one in apart], dim=2)
     new = torch.zeros(1, 2, 3, 16)
-    chosen = Attention(held)
+    chosen = Attention(held, packed=packed)
+    own = ALONE if packed else "sdpa"
     assert chosen.can_share
     with chosen.shared(Sessions()):
         assert held.config._attn_implementation == SHARED
         got, _ = attend_shared(module(), query, new, new, None, scaling=0.25)
         with pytest.raises(RuntimeError, match="more than queries"):
             attend_shared(module(), query, new, new, torch.zeros(1), scaling=0.25)
-    assert held.config._attn_implementation == ALONE
-    expected = [attend(module(), *one, None, scaling=0.25)[0] for one in apart]
+    assert held.config._attn_implementation == own
+    alone = attend if packed else sdpa_attention_forward
+    expected = [alone(module(), *one, None, scaling=0.25)[0] for one in apart]
     assert torch.equal(got, torch.cat(expected, dim=1))
 
 
@@ -88,7 +113,7 @@ def test_each_token_attends_within_its_own_session() -> None:
     ],
 )
 def test_only_models_that_look_their_attention_up_are_changed(held: Any, shares: bool, name: str) -> None:
-    assert Attention(held).can_share is shares
+    assert Attention(held, packed=True).can_share is shares
     assert held.config._attn_implementation == name
 
 

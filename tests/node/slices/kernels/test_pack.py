@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from node.slices.errors import InvalidSlice
-from node.slices.kernels import experts, pack
-from node.slices.kernels.linear import DenseLinear, Int4Linear, Int8Linear
+from node.slices.kernels import experts, half, pack, wide
+from node.slices.kernels.half import HalfLinear
+from node.slices.kernels.linear import DenseLinear, Int4Linear, Int8Linear, KernelLinear
 from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
@@ -114,22 +115,23 @@ def test_a_rule_of_the_shape_alone_says_which_format_a_matrix_gets() -> None:
     def kind(rows: int, columns: int, weights: WeightFormat) -> type[nn.Module]:
         return type(pack.replacement(nn.Linear(columns, rows, bias=False).bfloat16(), weights))
 
+    plain = HalfLinear if half.available() and not wide.has_bfloat16() else DenseLinear
     with torch.no_grad():
-        assert kind(128, 128, WeightFormat.NATIVE) is DenseLinear
-        assert kind(16, 128, WeightFormat.INT4_32) is DenseLinear
+        assert kind(128, 128, WeightFormat.NATIVE) is plain
+        assert kind(16, 128, WeightFormat.INT4_32) is plain
         assert kind(128, 128, WeightFormat.INT8) is Int8Linear
         assert kind(128, 128, WeightFormat.INT4_128) is Int4Linear
         assert kind(128, 96, WeightFormat.INT4_64) is Int8Linear
         assert kind(130, 128, WeightFormat.INT4_32) is Int8Linear
-        assert kind(128, 24, WeightFormat.INT8) is DenseLinear
-        assert kind(128, 20, WeightFormat.INT4_32) is DenseLinear
+        assert kind(128, 24, WeightFormat.INT8) is plain
+        assert kind(128, 20, WeightFormat.INT4_32) is plain
 
 
 def test_models_that_do_not_compute_in_bfloat16_are_left_alone(tmp_path: Path) -> None:
     piece = load(write_tiny(tmp_path, "llama"), 1, 2, WeightFormat.NATIVE, dtype="float32")
     kinds = {type(module) for module in piece._model.modules()}
     assert nn.Linear in kinds
-    assert DenseLinear not in kinds
+    assert not any(issubclass(kind, KernelLinear) for kind in kinds)
     with pytest.raises(InvalidSlice, match="int8 weights compute in bfloat16, not in float32"):
         load(tmp_path, 1, 2, WeightFormat.INT8, dtype="float32")
 
@@ -140,7 +142,7 @@ def test_modules_of_a_family_that_stay_in_float32_are_left_alone() -> None:
     model.up = nn.Linear(128, 128).bfloat16()
     model.dtype = torch.bfloat16
     model.get_output_embeddings = lambda: None
-    pack.pack(model, WeightFormat.INT8, embed=True)
+    pack.pack(model, WeightFormat.INT8, embed=True, widen=False)
     assert type(model.gate) is nn.Linear
     assert type(model.up) is Int8Linear
     assert not experts.is_experts(model)

@@ -30,13 +30,13 @@ def test_parts_that_begin_at_a_block_are_packed_and_unpacked_alone() -> None:
 
 
 def test_an_arrangement_that_is_not_known_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    tiles._block.cache_clear()
+    tiles.block.cache_clear()
     monkeypatch.setattr(tiles, "pack", lambda values: values[:, : values.shape[1] // 2].byte() * 0)
     tiles._order.cache_clear()
     try:
         with pytest.raises(RuntimeError, match="serve int8"):
-            tiles._block()
+            tiles.block()
     finally:
         monkeypatch.undo()
-        tiles._block.cache_clear()
+        tiles.block.cache_clear()
         tiles._order.cache_clear()

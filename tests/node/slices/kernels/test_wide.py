@@ -44,5 +44,5 @@ def test_blocks_make_up_the_whole(
 
 
 def test_memory_is_kept_from_one_product_to_the_next() -> None:
-    first = wide._scratch(1_000)
-    assert wide._scratch(500).data_ptr() == first.data_ptr()
+    first = wide.scratch(1_000)
+    assert wide.scratch(500).data_ptr() == first.data_ptr()
