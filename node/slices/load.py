@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import torch
 from transformers.utils import logging as transformers_logging
 
-from node.slices import build, cache_plan, families, names, threads
+from node.slices import beside, build, cache_plan, families, names, threads
 from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
 from node.slices.kernels import pack
 from node.slices.slice import Slice
@@ -44,12 +44,12 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
         BadCheckpoint: the files are damaged or incomplete; the message names file and tensor.
     """
     family, config = families.load_config(spec.checkpoint)
-    spec.check(config.get_text_config().num_hidden_layers)
+    spec.check(config.get_text_config().num_hidden_layers, beside.joined_layers(config.get_text_config()))
     cache_plan.check_kinds(config.get_text_config(), family.state)
     cls = families.causal_class(family)
     parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
     on_disk = names.Names(_outline(cls, config, spec), family)
-    crossing = build.Crossing()
+    crossing = build.Crossing(family.streams)
     done = 0
 
     def on_read(count: int) -> None:
@@ -78,7 +78,7 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
 
     model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, weights)
-    pack.pack(model, spec.weights, embed=spec.embed)
+    pack.pack(model, spec.weights, embed=spec.embed or family.tokens == "embedded")
     build.close_positions(model, family, spec.layers, crossing)
     loaded = Slice(spec, family, model, crossing)
     if progress is not None:
