@@ -97,6 +97,8 @@ _TWO_KINDS: Final = ["sliding_attention", "full_attention"] * 2 + ["sliding_atte
 
 _MARKS: Final = {f"{kind}_token_id": 1 for kind in ("image", "video", "audio", "boi", "eoi", "boa")}
 
+_SHARING: Final = ["linear_attention", "hybrid", "linear_attention", "hybrid", "linear_attention"]
+
 OWN: Final[dict[str, Fields]] = {
     "bailing_hybrid": {"head_dim": 16, "layer_types": _MIXED, "n_group": 2, "topk_group": 1},
     "bamba": {"attn_layer_indices": [1, 4]},
@@ -157,6 +159,14 @@ OWN: Final[dict[str, Fields]] = {
         "layer_types": _TWO_KINDS,
         "num_kv_shared_layers": 1,
         "vocab_size_per_layer_input": VOCABULARY,
+    },
+    "xlstm": {"qk_dim_factor": 1.0},
+    "zamba": {"layers_block_type": _SHARING, "attention_head_dim": 32},
+    "zamba2": {
+        "layers_block_type": _SHARING,
+        "attention_head_dim": 32,
+        "n_mamba_heads": 4,
+        "use_mem_rope": True,
     },
     "zaya": {"num_experts_per_tok": 1},
     "kimi_linear": {"layer_types": _MIXED},
