@@ -20,6 +20,7 @@ from node.slices.errors import (
 from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
+from node.slices.together import Step
 from tests.node.slices.conftest import TinyModels
 from wire.types import LayerRange
 
@@ -291,3 +292,21 @@ def test_layers_that_share_keys_are_loaded_and_used_whole(tiny: TinyModels) -> N
     piece.new_cache(LayerRange(1, 2))
     with pytest.raises(InvalidSlice, match="layers 2:5 share keys"):
         piece.new_cache(LayerRange(1, 4))
+
+
+def test_sessions_whose_layers_need_tokens_share_a_forward(tiny: TinyModels) -> None:
+    tail = load(tiny, "gemma3n_text", 2, 5, head=True)
+    alone, steps = [], []
+    for index in range(2):
+        hidden, ids = torch.randn(1, 4 + index, 256), IDS[:, index : 5 + 2 * index][:, : 4 + index]
+        one, other = tail.new_cache(tail.spec.layers), tail.new_cache(tail.spec.layers)
+        for cache in (one, other):
+            tail.forward(hidden, cache=cache, position=0, want=Want.HIDDEN, ids=ids)
+        x, token = torch.randn(1, 1, 256), IDS[:, 7 + index : 8 + index]
+        alone.append(tail.forward(x, cache=one, position=one.length, want=Want.LOGITS, ids=token))
+        steps.append(Step(x, other, other.length, Want.LOGITS, token))
+    together = tail.forward_all(steps)
+    assert tail.last_forward_was_shared
+    for ours, theirs in zip(together, alone, strict=True):
+        assert isinstance(ours, torch.Tensor)
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-3 * float(theirs.abs().max()))
