@@ -47,6 +47,7 @@ class ChainSpec:
     route: Route
     me: PeerId
     hidden_size: int
+    """W, of the hidden states `[1, T, W]` that travel."""
     positions: int
     sampling: Sampling
     logprobs: int = 0
@@ -100,8 +101,20 @@ class Chain:
             if not self._all_ready():
                 self.close()
 
-    async def send(self, spec: TensorSpec, body: Body, *, position: int, phase: Phase, sample: bool) -> None:
-        """Send one step's hidden states `[1, T, D]` into the chain, as soon as its window allows."""
+    async def send(
+        self,
+        spec: TensorSpec,
+        body: Body,
+        *,
+        position: int,
+        phase: Phase,
+        sample: bool,
+        ids: tuple[int, ...] = (),
+    ) -> None:
+        """Send one step's hidden states `[1, T, W]` into the chain, as soon as its window allows.
+
+        The `ids` of its T tokens go along just where the first hop's layers need them.
+        """
         async with asyncio.timeout(limits.STEP_TIMEOUT_S):
             await self._until(lambda: self._order[0].may_send)
         forward = Forward(
@@ -114,6 +127,7 @@ class Chain:
             count=spec.shape[1],
             dtype=spec.dtype,
             shape=spec.shape,
+            tokens=ids if self.spec.route.hops[0].sees_tokens else None,
             trace=(),
             body=body,
         )

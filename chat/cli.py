@@ -29,7 +29,16 @@ _COMMANDS: Final = ("ask",)
 _FLAGS: Final = frozenset(
     (
         *(setting.flag for setting in SETTINGS),
-        *("--no-private-ends", "--help", "--version", "--config", "--json", "--route", "--stats"),
+        *(
+            "--no-private-ends",
+            "--no-allow-tokens",
+            "--help",
+            "--version",
+            "--config",
+            "--json",
+            "--route",
+            "--stats",
+        ),
     )
 )
 _EPILOG: Final = """\

@@ -13,7 +13,7 @@ from typing import Final
 from chat.chain import Chain, ChainSpec
 from chat.conversation import Conversation
 from chat.driver import ClientOptions, Contact
-from chat.errors import ChatError, HostUnreachable, ModelError, UsageError
+from chat.errors import ChatError, HostUnreachable, ModelError, TokensNotAllowed, UsageError
 from chat.events import Event
 from chat.front import Front
 from chat.route import Candidate, Need, plan
@@ -22,6 +22,7 @@ from chat.tokenizer import Tokenizer
 from crypto.identity import PeerId
 from node import keyfile, paths
 from node.errors import NodeError
+from node.slices import beside
 from node.slices.compute import ComputeThread
 from node.slices.errors import SliceError
 from node.slices.facts import ModelFacts, read_facts
@@ -112,6 +113,7 @@ class Client:
                 tokenizer=tokenizing.result(),
                 conversation=self._begin(tokenizing.result(), facts),
                 session=AnswerSession(front=front, compute=self._compute, open_chain=self._open_chain),
+                width=front.first.width,
                 kv_bytes_per_layer=front.kv_bytes_per_layer(self._positions(facts)),
             )
         except ExceptionGroup as group_error:
@@ -186,6 +188,8 @@ class Client:
             private_ends=self._options.private_ends,
             dtype=ready.dtype,
             weights=self._options.weights,
+            tokens_until=ready.facts.tokens_until,
+            joined=ready.facts.joined,
             positions=self._positions(ready.facts),
             kv_bytes_per_layer=ready.kv_bytes_per_layer,
         )
@@ -193,7 +197,7 @@ class Client:
         spec = ChainSpec(
             route=route,
             me=ready.me,
-            hidden_size=ready.facts.hidden_size,
+            hidden_size=ready.width,
             positions=need.positions,
             sampling=self._options.sampling,
         )
@@ -265,6 +269,8 @@ class _Loaded:
     tokenizer: Tokenizer
     conversation: Conversation
     session: AnswerSession
+    width: int
+    """W, of the hidden states that travel."""
     kv_bytes_per_layer: int
     """KV memory of one layer for a whole conversation; 0 when this client has no layer to judge by."""
 
@@ -277,6 +283,25 @@ def _check_front(facts: ModelFacts, options: ClientOptions) -> None:
     most = facts.num_layers - 1
     if options.front_layers > most:
         raise UsageError(f"this model has {facts.num_layers} layers; keep at most {most} of them here")
+    stretch = beside.parted(facts.joined, LayerRange(0, options.front_layers))
+    if stretch is not None:
+        raise UsageError(f"{beside.words(stretch)}; keep {stretch.start} layers here, or fewer")
+    if options.front_layers < facts.tokens_until:
+        _check_consent(facts, options)
+
+
+def _check_consent(facts: ModelFacts, options: ClientOptions) -> None:
+    """Raise unless the person allows that hosts are sent the tokens themselves."""
+    if not options.allow_tokens:
+        raise TokensNotAllowed(
+            f"layers of {facts.model_type} need the tokens themselves, so hosts would see the text in plain; "
+            "allow it with --allow-tokens, or choose another model"
+        )
+    if options.private_ends:
+        raise UsageError(
+            f"layers of {facts.model_type} need the tokens themselves, so no ends can be private; "
+            "leave out --private-ends or --allow-tokens"
+        )
 
 
 def _load_front(folder: Path, options: ClientOptions, dtype: str) -> Front:

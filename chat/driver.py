@@ -32,6 +32,8 @@ class ClientOptions:
     """Layers, after the embedding, that this machine computes itself."""
     private_ends: bool = False
     """Also keep the final norm and `lm_head` here, so that no host sees a token id."""
+    allow_tokens: bool = False
+    """Let hosts see the tokens themselves, of models whose layers need them."""
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int = 512
     """The longest answer, in tokens."""

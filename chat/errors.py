@@ -7,7 +7,8 @@ ChatError
 ├── NoRoute              the hosts that answer do not cover the layers needed (lists which are missing)
 ├── Refused              a host would not open the session (its code)
 ├── HostUnreachable      no contact answered
-└── ChainBroken          a host or link failed in mid-answer (its code)
+├── ChainBroken          a host or link failed in mid-answer (its code)
+└── TokensNotAllowed     the model's layers need the tokens themselves, and nobody allowed that hosts see them
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ class ChainBroken(ChatError):
     def __init__(self, detail: str, *, code: Code | None) -> None:
         super().__init__(detail)
         self.code = code
+
+
+class TokensNotAllowed(ChatError):
+    """The model's layers need the tokens themselves, and --allow-tokens was not given."""
+
+    exit_code = 9
 
 
 def sentence(error: ChatError) -> str:

@@ -55,6 +55,7 @@ def _route(route: Route) -> Json:
                 "dtype": hop.dtype.value,
                 "weights": hop.weights.value,
                 "tail": hop.tail,
+                "sees_tokens": hop.sees_tokens,
             }
             for hop in route.hops
         ],

@@ -11,6 +11,7 @@ import ipaddress
 from typing import Final
 
 from chat.route import Route
+from wire import limits
 
 PIPELINED_TOKENS: Final = 128
 """Small enough to overlap over a few hops, large enough for the matrix kernels."""
@@ -19,8 +20,10 @@ MAX_CHUNK_BYTES: Final = 1 << 20
 
 
 def chunk_tokens(route: Route, hidden_size: int) -> int:
-    """Return the tokens of one prefill step over `route`."""
+    """Return the tokens of one prefill step over `route`, of hidden states `hidden_size` wide."""
     widest = max((hop.dtype.size for hop in route.hops), default=4)
     fits = max(1, MAX_CHUNK_BYTES // (hidden_size * widest))
+    if route.sees_tokens:
+        fits = min(fits, limits.MAX_STEP_TOKENS)
     shared = all(ipaddress.ip_address(hop.address.ip).is_loopback for hop in route.hops)
     return fits if shared else min(fits, PIPELINED_TOKENS)

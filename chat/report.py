@@ -28,7 +28,8 @@ def route_rows(route: Route) -> list[tuple[str, str]]:
 
 def _held(hop: Hop) -> str:
     layers = str(hop.layers) if len(hop.layers) else ""
-    return ", ".join(filter(None, (layers, "head" if hop.tail else "")))
+    parts = (layers, "head" if hop.tail else "", "sees the text in plain" if hop.sees_tokens else "")
+    return ", ".join(filter(None, parts))
 
 
 def time_rows(stats: Stats, route: Route | None = None) -> list[tuple[str, str, str, str]]:

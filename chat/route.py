@@ -52,6 +52,8 @@ class Hop:
     weights: WeightFormat = WeightFormat.NATIVE
     tail: bool
     """Whether the hop holds the head, draws the tokens and answers the client."""
+    sees_tokens: bool = False
+    """Whether the hop is sent the tokens themselves, since its layers need them."""
     link_s: float
     stage_s: float
     """Expected time of one decode step over `layers`."""
@@ -68,6 +70,11 @@ class Route:
     """In layer order; empty only when the client computes everything."""
     private_ends: bool
     """Whether the client also computes the final norm and `lm_head`."""
+
+    @property
+    def sees_tokens(self) -> bool:
+        """Whether any hop is sent the tokens themselves."""
+        return any(hop.sees_tokens for hop in self.hops)
 
     @property
     def step_s(self) -> float:
@@ -88,6 +95,10 @@ class Need:
     """The only element type allowed; any when None."""
     weights: WeightFormat | None = None
     """The only format of weights allowed; any when None."""
+    tokens_until: int = 0
+    """The layers before this one need the tokens themselves."""
+    joined: tuple[LayerRange, ...] = ()
+    """Stretches of layers that must be on one hop."""
     mixed_numerics: bool = False
     """Whether hops may compute in different numerics."""
     positions: int
@@ -127,9 +138,10 @@ def _order(candidate: Candidate) -> tuple[object, ...]:
 
 
 def _is_sane(offer: Offer, need: Need) -> bool:
-    """Whether an offer is of this model and agrees with how long the model is; a host may claim anything."""
+    """Whether an offer is of this model and agrees with what the model is; a host may claim anything."""
     return (
         offer.model == need.model
+        and offer.tokens_until == need.tokens_until
         and offer.num_layers == need.layers.end
         and offer.layers.end <= offer.num_layers
     )
@@ -149,8 +161,10 @@ def _groups(candidates: Sequence[Candidate], need: Need) -> list[list[Candidate]
 def _cheapest(candidates: Sequence[Candidate], need: Need) -> list[Hop] | None:
     """Return the cheapest hops over `candidates`, or None."""
     spans = [_span(each, need) for each in candidates]
-    legs = cheapest(spans, need.layers, head=not need.private_ends)
-    return None if legs is None else [_hop(candidates[leg.span], spans[leg.span], leg) for leg in legs]
+    legs = cheapest(spans, need.layers, head=not need.private_ends, joined=need.joined)
+    if legs is None:
+        return None
+    return [_hop(candidates[leg.span], spans[leg.span], leg, need.tokens_until) for leg in legs]
 
 
 def _span(candidate: Candidate, need: Need) -> Span:
@@ -182,7 +196,7 @@ def _roomy_layers(offer: Offer, need: Need) -> LayerRange:
     return LayerRange(start, min(offer.layers.end, start + most))
 
 
-def _hop(candidate: Candidate, span: Span, leg: Leg) -> Hop:
+def _hop(candidate: Candidate, span: Span, leg: Leg, tokens_until: int) -> Hop:
     return Hop(
         peer=candidate.peer,
         address=candidate.address,
@@ -190,6 +204,7 @@ def _hop(candidate: Candidate, span: Span, leg: Leg) -> Hop:
         dtype=candidate.offer.dtype,
         weights=candidate.offer.weights,
         tail=leg.head,
+        sees_tokens=leg.layers.start < tokens_until,
         link_s=candidate.link_s,
         stage_s=span.layer_ns * (len(leg.layers) + leg.head) / 1e9,
     )
@@ -238,6 +253,13 @@ def _explain(everyone: Sequence[Candidate], serving: Sequence[Candidate], need: 
     remaining, roomy = list(serving), replace(need, kv_bytes_per_layer=0)
     if _cheapest(remaining, roomy) is None:
         missing = _missing(remaining, need.layers)
+        if not missing and _cheapest(remaining, replace(roomy, joined=())) is not None:
+            stretches = _and([str(stretch) for stretch in need.joined])
+            return NoRoute(
+                f"No host that answered holds all of layers {stretches}, which share keys and must be on one host. "
+                "Ask more hosts with --peer.",
+                missing=need.joined,
+            )
         return NoRoute(
             f"No host that answered holds {_lost(remaining, missing, need)}; layers {need.layers} are needed. "
             "Ask more hosts with --peer.",

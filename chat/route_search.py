@@ -43,14 +43,17 @@ Edges = Mapping[int, Sequence[tuple[int, Leg, Cost]]]
 """By the boundary where a leg starts: the boundary it leads to, the leg, its cost."""
 
 
-def cheapest(spans: Sequence[Span], layers: LayerRange, *, head: bool) -> list[Leg] | None:
+def cheapest(
+    spans: Sequence[Span], layers: LayerRange, *, head: bool, joined: Sequence[LayerRange] = ()
+) -> list[Leg] | None:
     """Return the cheapest legs that cover `layers`, or None when there are none.
 
     Args:
         head: Whether the last leg must have the head.
+        joined: Stretches of layers that must be on one leg.
     """
     start, goal = layers.start, layers.end + head
-    edges = _edges(spans, layers, head=head)
+    edges = _edges(spans, layers, head=head, joined=joined)
     # From each boundary to the goal: the cost, and the leg to take first.
     best: dict[int, tuple[Cost, int, Leg | None]] = {goal: ((0, 0, 0), goal, None)}
     for begin in sorted((stop for stop in edges if start <= stop < goal), reverse=True):
@@ -71,15 +74,16 @@ def cheapest(spans: Sequence[Span], layers: LayerRange, *, head: bool) -> list[L
     return legs
 
 
-def _edges(spans: Sequence[Span], layers: LayerRange, *, head: bool) -> Edges:
+def _edges(spans: Sequence[Span], layers: LayerRange, *, head: bool, joined: Sequence[LayerRange]) -> Edges:
     """List the legs worth taking.
 
     Cost is linear in where two legs meet, so an optimal meeting point is where one slice ends, where another starts,
-    or the last boundary at which a slice with the head may start.
+    the last boundary at which a slice with the head may start, or an end of a stretch that is not parted.
     """
     start, goal = layers.start, layers.end + head
-    bounds = {bound for span in spans for bound in (span.layers.start, span.layers.end)}
+    bounds = {bound for span in (*joined, *(one.layers for one in spans)) for bound in (span.start, span.end)}
     stops = {bound for bound in (*bounds, start, layers.end - 1, layers.end) if start <= bound <= layers.end}
+    stops -= {bound for bound in stops if any(stretch.parted_at(bound) for stretch in joined)}
     stops.add(goal)
     edges: dict[int, list[tuple[int, Leg, Cost]]] = {stop: [] for stop in stops}
     ordered = sorted(stops)

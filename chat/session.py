@@ -180,7 +180,9 @@ class AnswerSession:
     async def _send_chunks(self, chain: Chain, chunks: list[tuple[int, ...]], position: int) -> None:
         for chunk in chunks:
             spec, body = await self._compute.run(self._front.forward, chunk, position)
-            await chain.send(spec, body, position=position, phase=Phase.PREFILL, sample=chunk is chunks[-1])
+            await chain.send(
+                spec, body, ids=chunk, position=position, phase=Phase.PREFILL, sample=chunk is chunks[-1]
+            )
             position += len(chunk)
 
     async def _decode(self, chain: Chain, token: int, options: AnswerOptions, timing: _Timing) -> int:
@@ -189,7 +191,7 @@ class AnswerSession:
         started = perf_counter()
         spec, body = await self._compute.run(self._front.forward, (token,), position)
         fronted = perf_counter()
-        await chain.send(spec, body, position=position, phase=Phase.DECODE, sample=True)
+        await chain.send(spec, body, ids=(token,), position=position, phase=Phase.DECODE, sample=True)
         answer = await chain.answer()
         drawn = await self._token_of(answer, options)
         finished = perf_counter()

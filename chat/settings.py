@@ -139,6 +139,7 @@ SETTINGS: Final = (
         "front_layers", _whole(0), "N", "layers to compute on this machine, after the embedding (default: 1)"
     ),
     Setting("private_ends", _switch, "", "also keep the head here, so that no host sees a token"),
+    Setting("allow_tokens", _switch, "", "let hosts see the text in plain, where a model's layers need it"),
     Setting("temperature", _number(0, 100), "T", "0 always takes the likeliest token (default: 0)"),
     Setting("top_k", _whole(0, 4_000_000), "K", "draw from the K likeliest tokens; 0 is all (default: 0)"),
     Setting("top_p", _number(0, 1), "P", "draw from the likeliest tokens that make up P (default: 1)"),

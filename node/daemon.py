@@ -155,6 +155,7 @@ def _facts(one: HostedSlice) -> dict[str, object]:
         "dtype": one.dtype.value,
         "weights": one.weights.value,
         "weight_bytes": one.slice.weight_bytes,
+        "tokens_until": one.slice.tokens_until,
     }
 
 

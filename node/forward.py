@@ -181,7 +181,11 @@ class SessionHost:
             return
         try:
             machine = HostedSession(
-                opened, client=link.peer_id, hidden_size=chosen.slice.hidden_size, now=self._clock()
+                opened,
+                client=link.peer_id,
+                hidden_size=chosen.slice.width,
+                token_ids=chosen.token_ids(opened.layers),
+                now=self._clock(),
             )
         except BadMessage as error:
             tell(link, Refused(session=opened.session, code=error.code, detail=error.detail))

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.slices import beside
 from node.slices.slice import Slice
 from wire import limits
 from wire.codes import Code
@@ -40,6 +41,10 @@ class HostedSlice:
         """The layers held."""
         return self.slice.spec.layers
 
+    def token_ids(self, layers: LayerRange) -> int:
+        """How many token ids there are, where sessions over `layers` need those of their tokens; else 0."""
+        return self.slice.vocab_size if self.slice.needs_tokens(layers) else 0
+
     def offer(self, *, free_kv_bytes: int, sessions: int) -> Offer:
         """What the host says of this slice to a peer."""
         return Offer(
@@ -50,6 +55,7 @@ class HostedSlice:
             num_layers=self.slice.num_layers,
             dtype=self.dtype,
             weights=self.weights,
+            tokens_until=self.slice.tokens_until,
             max_positions=min(self.slice.max_positions, limits.MAX_POSITIONS),
             free_kv_bytes=free_kv_bytes,
             sessions=sessions,
@@ -74,6 +80,9 @@ def choose(slices: tuple[HostedSlice, ...], opened: Open) -> HostedSlice | Unsui
     if not covering:
         held = ", ".join(str(one.layers) for one in of_model)
         return Unsuitable(Code.NOT_HOSTING, f"layers {opened.layers} are not served here, only {held}")
+    stretch = beside.parted(covering[0].slice.joined, opened.layers)
+    if stretch is not None:
+        return Unsuitable(Code.NOT_HOSTING, beside.words(stretch))
     if opened.delivery is Delivery.TOKENS:
         covering = [
             one for one in covering if one.slice.spec.head and opened.layers.end == one.slice.num_layers

@@ -38,7 +38,9 @@ class SessionStep:
         self._started_ns = monotonic_ns()
         forward = self._forward
         hidden = tensors.from_wire(forward.tensor, forward.body)
-        return Step(hidden, self._cache, forward.position, Want.LOGITS if self._samples else Want.HIDDEN)
+        want = Want.LOGITS if self._samples else Want.HIDDEN
+        ids = None if forward.tokens is None else tensors.from_ids(forward.tokens)
+        return Step(hidden, self._cache, forward.position, want, ids)
 
     def finish(self, result: tensors.Tensor) -> Forward | Output | Tokens:
         """Make the message of what the slice returned.
@@ -76,6 +78,8 @@ class SessionStep:
             count=forward.count,
             dtype=spec.dtype,
             shape=spec.shape,
+            # Whoever computes layers that need no tokens is not told them.
+            tokens=forward.tokens if opened.layers.end < self.slice.tokens_until else None,
             trace=self._trace(),
             body=body,
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 
+from node.slices.boundary import STREAMS_FIRST, STREAMS_INSIDE
 from node.slices.families import Family
+
+_TOKENS: Final = 7
+"""Of the forward that is watched; as many as no family has streams."""
 
 
 class NoLayout(Exception):
@@ -26,7 +30,7 @@ def find_layout(model: Any, state: tuple[str, ...]) -> Family:
     if embed is None or head is None:
         raise NoLayout("it has no token embedding or no head of its own")
     stack = _stack(model, embed)
-    phases, extra_outputs = _watch(model, stack)
+    phases, extra_outputs, streams = _watch(model, stack)
     outside = {
         name
         for name, module in model.named_modules()
@@ -43,6 +47,7 @@ def find_layout(model: Any, state: tuple[str, ...]) -> Family:
         after=tuple(sorted(name for name in outside if phases.get(name) == {"after"})),
         unused=_tops({name for name in outside if name not in phases}, {stack, embed, head, *phases}),
         extra_outputs=extra_outputs,
+        streams=streams,
         state=state,
     )
 
@@ -74,8 +79,8 @@ def _stack(model: Any, embed: str) -> str:
     return str(lists[0])
 
 
-def _watch(model: Any, stack: str) -> tuple[dict[str, set[str]], int | None]:
-    """When each module outside the layers ran: before them, inside or after; and a layer's extra outputs."""
+def _watch(model: Any, stack: str) -> tuple[dict[str, set[str]], int | None, int | None]:
+    """When each module outside the layers ran: before them, inside or after; a layer's extra outputs and streams."""
     phase = "before"
     phases: dict[str, set[str]] = {}
     outputs: list[Any] = []
@@ -102,13 +107,31 @@ def _watch(model: Any, stack: str) -> tuple[dict[str, set[str]], int | None]:
             hooks.append(module.register_forward_pre_hook(seen(name)))
     try:
         with torch.inference_mode():
-            model(input_ids=torch.tensor([[5, 9, 77]]), use_cache=True)
+            model(input_ids=torch.arange(5, 5 + _TOKENS).unsqueeze(0), use_cache=True)
     finally:
         for hook in hooks:
             hook.remove()
     if len(outputs) != 1:
         raise NoLayout("its layers do not run once each")
-    return phases, len(outputs[0]) - 1 if isinstance(outputs[0], tuple) else None
+    is_tuple = isinstance(outputs[0], tuple)
+    streams = _streams(outputs[0][0] if is_tuple else outputs[0])
+    return phases, len(outputs[0]) - 1 if is_tuple else None, streams
+
+
+def _streams(hidden_states: torch.Tensor) -> int | None:
+    """Where a layer's output for a few tokens has several streams of hidden states, if it has.
+
+    Raises:
+        NoLayout: it is of no form that slices know.
+    """
+    counts = (1, _TOKENS)
+    if hidden_states.dim() == 3:
+        return None
+    if hidden_states.dim() == 4 and hidden_states.shape[1:3] == counts:
+        return STREAMS_FIRST
+    if hidden_states.dim() == 4 and hidden_states.shape[:2] == counts:
+        return STREAMS_INSIDE
+    raise NoLayout("what passes between its layers is no list of hidden states")
 
 
 def _tops(unused: set[str], used: set[str]) -> tuple[str, ...]:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-from node.slices import families, portable_cache
+from node.slices import beside, families, portable_cache
 from node.slices.cache import SliceCache
 from node.slices.cache_plan import layer_kinds
 from node.slices.errors import SliceError
@@ -28,9 +31,10 @@ from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
 from scripts.family_layout import NoLayout, find_layout
+from scripts.family_reasons import TEXT_CLASSES
 from scripts.family_together import steps_together
 from scripts.make_model import save_random
-from scripts.tiny_models import NUM_LAYERS, tiny_config
+from scripts.tiny_models import NUM_LAYERS, VARIANTS, tiny_config
 from wire.types import LayerRange
 
 PROMPT_TOKENS: Final = 13
@@ -50,7 +54,8 @@ class NotExact(Exception):
 
 def model_class(model_type: str, config: Any) -> Any:
     """transformers' class for text of a family. Raises `NotExact` where there is none."""
-    for names in (MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES):
+    mappings = (TEXT_CLASSES, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    for names in mappings:
         if model_type in names:
             package = type(config).__module__.rpartition(".")[0]
             for place in (f"{package}.modeling_{package.rpartition('.')[2]}", "transformers"):
@@ -63,65 +68,147 @@ def model_class(model_type: str, config: Any) -> Any:
     raise NotExact("transformers has no class that generates text for it")
 
 
-def build_whole(model_type: str, folder: Path) -> Any:
-    """Write a tiny model of a family into `folder` and load it as transformers does."""
-    config = tiny_config(model_type)
+def build_whole(model_type: str, folder: Path, **changes: Any) -> Any:
+    """Write a tiny model of a family into `folder` and load it as transformers does; `changes` are to its config."""
+    config = tiny_config(model_type, **changes)
     cls = model_class(model_type, config)
     is_text_part = cls.config_class is config.sub_configs.get("text_config")
     own = config.get_text_config() if is_text_part else config
     torch.manual_seed(0)
     save_random(cls(own), folder, dtype=torch.float32, seed=0, max_shard_size="100KB")
-    if own is not config:  # the checkpoint of the wrapper names the wrapper
+    if (
+        own is not config
+    ):  # the checkpoint of the wrapper names the wrapper, and its tensors by their place in it
         config.save_pretrained(folder)
+        _name_as_part(folder)
     return cls.from_pretrained(folder, config=own, dtype=torch.float32).eval()
 
 
+def _name_as_part(folder: Path) -> None:
+    """Give the tensors of a text part the names they have in a checkpoint of the whole."""
+    index = folder / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    for file in sorted(set(content["weight_map"].values())):
+        named = {_part(name): tensor for name, tensor in load_file(folder / file).items()}
+        save_file(named, folder / file, {"format": "pt"})
+    content["weight_map"] = {_part(name): file for name, file in content["weight_map"].items()}
+    index.write_text(json.dumps(content))
+
+
+def _part(name: str) -> str:
+    return f"model.language_model.{name.removeprefix('model.')}" if name.startswith("model.") else name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tiny:
+    """A tiny model of a family, and what it is to be compared with."""
+
+    folder: Path
+    count: int
+    """Layers."""
+    cuts: Sequence[tuple[int, int]]
+    layout: Family
+    expected: Sequence[torch.Tensor]
+
+
 def prove(model_type: str, folder: Path, cuts: Sequence[tuple[int, int]] = CUTS) -> Family:
-    """Prove one family; returns where it keeps its parts.
+    """Prove one family; returns where it keeps its parts, and what its layers need.
 
     Raises:
         NotExact: a slice differs from the whole, cannot be made, or cannot be run.
     """
-    whole = build_whole(model_type, folder)
-    kinds, _ = layer_kinds(whole.config.get_text_config())
-    try:
-        family = find_layout(whole, tuple(sorted(set(kinds))))
-    except NoLayout as error:
-        raise NotExact(str(error)) from error
-    count = whole.config.get_text_config().num_hidden_layers
-    expected = reference(whole)
-    families.FAMILIES[model_type] = family
-    try:
-        _compare(folder, count, expected, cuts)
-    except NotExact:
-        family = dataclasses.replace(family, names_attention=True)
-        families.FAMILIES[model_type] = family
-        _compare(folder, count, expected, cuts)
+    models = [make(model_type, folder, cuts)]
+    for number, changes in enumerate(VARIANTS.get(model_type, ())):
+        models.append(make(model_type, folder / f"variant-{number}", cuts, **changes))
+    family = _proven(model_type, models, _merged([one.layout for one in models]))
     for together in ("new", "joined"):
         families.FAMILIES[model_type] = dataclasses.replace(family, together=together)
-        if steps_together(folder, count):
+        if all(steps_together(one.folder, one.count) for one in models):
             return families.FAMILIES[model_type]
     families.FAMILIES[model_type] = family
     return family
 
 
-def _compare(
-    folder: Path, count: int, expected: Sequence[torch.Tensor], cuts: Sequence[tuple[int, int]]
-) -> None:
-    """Raise `NotExact` unless the slices of every cut give the expected logits."""
-    for index, (a, b) in enumerate(cuts):
+def make(model_type: str, folder: Path, cuts: Sequence[tuple[int, int]], **changes: Any) -> Tiny:
+    """Make a tiny model and run it. Raises `NotExact` where its parts cannot be told."""
+    whole = build_whole(model_type, folder, **changes)
+    config = whole.config.get_text_config()
+    count = config.num_hidden_layers
+    joined = beside.joined_layers(config)
+    if joined:
+        free = [k for k in range(count + 1) if beside.parted(joined, LayerRange(k, k)) is None]
+        cuts = (*pairwise(free), (0, count))
+    kinds, _ = layer_kinds(config)
+    try:
+        layout = find_layout(whole, tuple(sorted(set(kinds))))
+    except NoLayout as error:
+        raise NotExact(str(error)) from error
+    return Tiny(folder, count, cuts, layout, reference(whole))
+
+
+def _merged(layouts: Sequence[Family]) -> Family:
+    """One layout for models of a family of which some have parts that others lack."""
+
+    def all_of(name: str) -> tuple[str, ...]:
+        return tuple(sorted({part for one in layouts for part in getattr(one, name)}))
+
+    return dataclasses.replace(
+        layouts[0],
+        before=all_of("before"),
+        after=all_of("after"),
+        unused=all_of("unused"),
+        state=all_of("state"),
+    )
+
+
+def _proven(model_type: str, models: Sequence[Tiny], layout: Family) -> Family:
+    """The family with the least its layers have to be given: the names and tokens that make its slices exact."""
+    first: NotExact | None = None
+    for tokens in ("", "ids", "embedded"):
+        for names_attention in (False, True):
+            family = dataclasses.replace(layout, tokens=tokens, names_attention=names_attention)
+            families.FAMILIES[model_type] = family
+            try:
+                for one in models:
+                    compare(one)
+                if tokens:
+                    _check_that_tokens_matter(models)
+            except NotExact as error:
+                first = first or error
+                continue
+            return family
+    del families.FAMILIES[model_type]
+    raise first or NotExact("no model of it was tried")
+
+
+def _check_that_tokens_matter(models: Sequence[Tiny]) -> None:
+    """Raise `NotExact` for a family that is given tokens and exact without them too: hosts must not see them."""
+    for one in models:
+        try:
+            compare(one, true_ids=False)
+        except NotExact:
+            return
+    raise NotExact("given its tokens it is exact, but it does not use them")
+
+
+def compare(model: Tiny, *, true_ids: bool = True) -> None:
+    """Raise `NotExact` unless the slices of every cut give the expected logits.
+
+    Without `true_ids` layers that are given token ids are given zeros.
+    """
+    folder = model.folder
+    for index, (a, b) in enumerate(model.cuts):
         hand_over_at = HAND_OVER_AT if index % 2 else None
         try:
             chain = [
                 load(folder, 0, a, embed=True),
                 load(folder, a, b),
-                load(folder, b, count, head=True),
+                load(folder, b, model.count, head=True),
             ]
-            ranges = [piece.spec.layers for piece in chain]
-            got = run(chain, ranges, expected, hand_over_at=hand_over_at)
+            got = run(chain, model.expected, hand_over_at=hand_over_at, true_ids=true_ids)
         except SliceError as error:
             raise NotExact(f"{type(error).__name__}: {str(error).replace(str(folder), '')}") from error
-        for step, (ours, theirs) in enumerate(zip(got, expected, strict=True)):
+        for step, (ours, theirs) in enumerate(zip(got, model.expected, strict=True)):
             if not torch.equal(ours, theirs):
                 difference = (ours - theirs).abs().max().item()
                 raise NotExact(f"cut at {a} and {b} its logits differ by {difference:.3g} at step {step}")
@@ -144,7 +231,8 @@ def reference(whole: Any) -> list[torch.Tensor]:
     cache_name = "cache_params" if "cache_params" in names else "past_key_values"
     options: dict[str, Any] = {"use_cache": True}
     if "logits_to_keep" in names:
-        options["logits_to_keep"] = 1
+        # Told a number, some leave out all tokens but the last ones in their last layers; told which, none does.
+        options["logits_to_keep"] = torch.tensor([-1]) if sharing(whole) else 1
     ids, seen, cache, position = prompt(), list[torch.Tensor](), None, 0
     for _ in range(1 + NEW_TOKENS):
         if (
@@ -162,18 +250,23 @@ def reference(whole: Any) -> list[torch.Tensor]:
     return seen
 
 
+def sharing(whole: Any) -> bool:
+    """Whether layers of the model reuse keys of others."""
+    return bool(beside.joined_layers(whole.config.get_text_config()))
+
+
 def run(
     chain: Sequence[Slice],
-    ranges: Sequence[LayerRange],
     expected: Sequence[torch.Tensor],
     *,
     hand_over_at: int | None = None,
+    true_ids: bool = True,
 ) -> list[torch.Tensor]:
     """The chain's logits for the tokens that the whole model chose.
 
     At step `hand_over_at` every session's state is exported, and goes on in a fresh cache that imported it.
     """
-    caches = [piece.new_cache(layers) for piece, layers in zip(chain, ranges, strict=True)]
+    caches = [piece.new_cache(piece.spec.layers) for piece in chain]
     ids, position, got = prompt(), 0, list[torch.Tensor]()
     for step, logits in enumerate(expected):
         if step == hand_over_at:
@@ -181,7 +274,9 @@ def run(
         x = ids
         for index, (piece, cache) in enumerate(zip(chain, caches, strict=True)):
             want = Want.LOGITS if index == len(chain) - 1 else Want.HIDDEN
-            x = piece.forward(x, cache=cache, position=position, want=want)
+            told = ids if true_ids else torch.zeros_like(ids)
+            needed = index > 0 and piece.needs_tokens(cache.layers)
+            x = piece.forward(x, cache=cache, position=position, want=want, ids=told if needed else None)
         got.append(x)
         position += ids.shape[1]
         ids = logits.argmax().view(1, 1)

@@ -16,23 +16,22 @@ NOT_DECODERS: Final = frozenset(
 halves of translators that can be run as decoders, and readers of images, music or speech."""
 TEXT_PARTS: Final = ("gemma3", "mistral3", "qwen2_5_vl", "qwen3_5", "qwen3_5_moe")
 """Families that also see; their text parts are run."""
+TEXT_CLASSES: Final = {
+    "gemma3n": "Gemma3nForCausalLM",
+}
+"""Of families that also see the class of the text part, where the whole cannot be made without other libraries."""
 
-_TOKENS: Final = "every layer needs the tokens themselves, which hosts do not get"
 _DRAFTER: Final = "it drafts for another model, whose states it needs"
 
 NOT_TRIED: Final[dict[str, str]] = {
     "gpt-sw3": "its checkpoints say gpt2",
-    "gemma3n": _TOKENS,
-    "gemma4": "its text part may need the tokens at every layer; use a text checkpoint (gemma4_text)",
     "gemma4_assistant": _DRAFTER,
-    "gemma4_unified": "its text part may need the tokens at every layer; use a text checkpoint",
     "gemma4_unified_assistant": _DRAFTER,
 }
 """Families of which no tiny model is made."""
 
 REASONS: Final[dict[str, str]] = {
-    "deepseek_v4": "its experts are chosen by the tokens themselves, which hosts do not get",
-    "gemma3n_text": _TOKENS,
+    "deepseek_v4": "a table of integers chooses its experts, and no cache here holds the keys its layers compress",
     "dots3_note": "no tiny model of it could be made to prove it with",
     "longcat_flash": "each of its layers keeps two caches",
     "modernbert-decoder": "its head looks into the embedding, which a slice may not have",

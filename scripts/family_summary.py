@@ -27,6 +27,8 @@ _KEPT: Final = {
     "hybrid": "a recurrent state with keys and values",
     "hybrid_sliding": "a recurrent state with a window of keys and values",
     "dummy": "nothing, in some",
+    "compressed_sparse_attention": "keys and values of a window, and compressed ones with an index",
+    "heavily_compressed_attention": "keys and values of a window, and compressed ones",
 }
 
 
@@ -43,6 +45,8 @@ def summary(table: Mapping[str, Mapping[str, Any]]) -> str:
     for state, names in sorted(exact.items(), key=lambda item: (-len(item[1]), item[0])):
         kept = "; ".join(_KEPT[kind] for kind in state)
         lines.append(f"| {kept} | {', '.join(f'`{name}`' for name in sorted(names))} |")
+    told = [f"`{name}`" for name, row in sorted(table.items()) if row.get("tokens")]
+    lines += ["", f"Layers of {', '.join(told)} may need the tokens themselves."] if told else []
     lines += ["", "| refused | because |", "|---|---|"]
     lines += [f"| `{name}` | {reason} |" for name, reason in sorted(refused.items())]
     return "\n".join(lines) + "\n"

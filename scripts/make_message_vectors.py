@@ -165,6 +165,23 @@ MESSAGES: tuple[tuple[str, Message], ...] = (
         ),
     ),
     (
+        "forward, with token ids",
+        Forward(
+            session=_session("a"),
+            epoch=0,
+            step=4,
+            position=386,
+            phase=Phase.DECODE,
+            sample=True,
+            count=1,
+            dtype=DType.BFLOAT16,
+            shape=(1, 1, 3),
+            tokens=(151_643,),
+            trace=(),
+            body=bytes.fromhex("803f00404040"),
+        ),
+    ),
+    (
         "output",
         Output(
             session=_session("c"),

@@ -6,6 +6,7 @@ a family mixes kinds of layers, all of its kinds.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Final
 
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -75,6 +76,13 @@ _EYE: Final[Fields] = {
     "patch_size": 14,
     "out_hidden_size": 64,
 }
+_EAR: Final[Fields] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "output_proj_dims": 32,
+    "subsampling_conv_channels": [4, 4],
+}
 _ONLY_IF_SET: Final = ("sliding_window", "attention_chunk_size", "q_lora_rank", "kv_lora_rank", "n_inner")
 
 _MIXED: Final = [
@@ -84,6 +92,12 @@ _MIXED: Final = [
     "linear_attention",
     "full_attention",
 ]
+
+_TWO_KINDS: Final = ["sliding_attention", "full_attention"] * 2 + ["sliding_attention"]
+
+_MARKS: Final = {f"{kind}_token_id": 1 for kind in ("image", "video", "audio", "boi", "eoi", "boa")}
+
+_SHARING: Final = ["linear_attention", "hybrid", "linear_attention", "hybrid", "linear_attention"]
 
 OWN: Final[dict[str, Fields]] = {
     "bailing_hybrid": {"head_dim": 16, "layer_types": _MIXED, "n_group": 2, "topk_group": 1},
@@ -121,11 +135,59 @@ OWN: Final[dict[str, Fields]] = {
     "qwen2_5_vl_text": {
         "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 3, 3]}
     },
-    "gemma4_text": {"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0},
+    "gemma3n_text": {
+        "activation_sparsity_pattern": [0.95, 0.95, 0.0, 0.0, 0.0],
+        "hidden_size_per_layer_input": 8,
+        "laurel_rank": 8,
+        "layer_types": _TWO_KINDS,
+        "num_kv_shared_layers": 1,
+        "vocab_size_per_layer_input": 120,
+    },
+    "gemma4": {
+        **_MARKS,
+        "vision_config": {**_EYE, "position_embedding_size": 16, "num_key_value_heads": 2},
+        "audio_config": _EAR,
+    },
+    "gemma4_unified": {
+        **_MARKS,
+        "vision_config": {"mm_embed_dim": 32, "mm_posemb_size": 16, "output_proj_dims": 32},
+        "audio_config": {},
+    },
+    "gemma4_unified_text": {"layer_types": _TWO_KINDS},
+    "gemma4_text": {
+        "hidden_size_per_layer_input": 8,
+        "layer_types": _TWO_KINDS,
+        "num_kv_shared_layers": 1,
+        "vocab_size_per_layer_input": VOCABULARY,
+    },
+    "xlstm": {"qk_dim_factor": 1.0},
+    "zamba": {"layers_block_type": _SHARING, "attention_head_dim": 32},
+    "zamba2": {
+        "layers_block_type": _SHARING,
+        "attention_head_dim": 32,
+        "n_mamba_heads": 4,
+        "use_mem_rope": True,
+    },
     "zaya": {"num_experts_per_tok": 1},
     "kimi_linear": {"layer_types": _MIXED},
 }
 """What single families need otherwise; None leaves a field as the family has it."""
+
+VARIANTS: Final[dict[str, tuple[Fields, ...]]] = {
+    "gemma3n_text": ({"num_kv_shared_layers": 0}, {"num_kv_shared_layers": 2}),
+    "gemma4_text": (
+        {"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0},
+        {"num_kv_shared_layers": 2},
+    ),
+    "gemma4_unified_text": ({"num_kv_shared_layers": 2},),
+    "gemma3n": ({"text_config": {"num_kv_shared_layers": 0}},),
+    "gemma4": (
+        {"text_config": {"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0}},
+        {"text_config": {"num_kv_shared_layers": 2}},
+    ),
+    "gemma4_unified": ({"text_config": {"num_kv_shared_layers": 2}},),
+}
+"""Other tiny models of a family that its proof must hold for too, since its config decides what its layers need."""
 
 
 def tiny_config(model_type: str, **changes: Any) -> Any:
@@ -140,13 +202,16 @@ def tiny_config(model_type: str, **changes: Any) -> Any:
     for name, size in (("text_config", _usual_fields), ("vision_config", _small_eye)):
         inner = getattr(default, name, None)
         if inner is not None:
-            fields[name] = size(inner) | {"model_type": inner.model_type} | OWN.get(inner.model_type, {})
-    own = {**OWN.get(model_type, {}), **changes}
+            inner_own = copy.deepcopy(OWN.get(inner.model_type, {}))
+            fields[name] = size(inner) | {"model_type": inner.model_type} | inner_own
+    # Copies: some configs change the lists that they are given.
+    own = copy.deepcopy({**OWN.get(model_type, {}), **changes})
     for key, value in own.items():
         if value is None:
             fields.pop(key, None)
         else:
-            fields[key] = value
+            inner = fields.get(key) if key.endswith("_config") else None
+            fields[key] = {**inner, **value} if inner else value
     return config_class(**fields)
 
 

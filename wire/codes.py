@@ -62,6 +62,7 @@ class Code(IntEnum):
     SESSION_IDLE = 73
     CONTEXT_FULL = 74
     PROTOCOL = 75
+    BAD_TOKENS = 76
 
     @property
     def text(self) -> str:
@@ -226,4 +227,9 @@ EXPLANATIONS: Mapping[Code, Explanation] = {
         "Open a session with more positions, or shorten the conversation.",
     ),
     Code.PROTOCOL: Explanation("A message came that the session's state does not allow.", "sender", _REPORT),
+    Code.BAD_TOKENS: Explanation(
+        "A step lacks the token ids that its layers need, carries ids that they do not, or ones that cannot be.",
+        "sender",
+        _REPORT,
+    ),
 }

@@ -81,9 +81,11 @@ MAX_DETAIL_CHARS: Final = 240
 MAX_NAME_CHARS: Final = 128
 MAX_FEATURES: Final = 64
 MAX_SLICES_PER_PEER: Final = 8
-"""Slices one `hosting` message may name: nine of the longest would still fit a header, ten would not."""
+"""Slices one `hosting` message may name: as many of the longest as fit a header."""
 MAX_HOPS: Final = 64
 """Hops of one route: a full trace takes 2.5 KB of a header and leaves room for everything else in it."""
+MAX_STEP_TOKENS: Final = 128
+"""Tokens of a step that carries their ids: these and a full trace fit a header."""
 MAX_TOKENS_PER_MESSAGE: Final = 64
 """Tokens of one answer: these, their alternatives and a full trace fit a header."""
 MAX_LOGPROBS: Final = 20

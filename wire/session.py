@@ -89,8 +89,14 @@ _SENDERS: dict[HostInput, To] = {
 class HostedSession:
     """One session on one host."""
 
-    def __init__(self, opened: Open, *, client: PeerId, hidden_size: int, now: float) -> None:
+    def __init__(
+        self, opened: Open, *, client: PeerId, hidden_size: int, token_ids: int = 0, now: float
+    ) -> None:
         """Start in `OPENING`; the caller reserves memory and reaches the next hop, then calls `accept` or `refuse`.
+
+        Args:
+            hidden_size: W, of the hidden states `[1, T, W]` of a step.
+            token_ids: how many token ids there are, where steps carry those of their tokens; 0 where they must not.
 
         Raises `BadMessage` when the request contradicts itself.
         """
@@ -103,6 +109,7 @@ class HostedSession:
         self.duplicates = 0
         """Repeated and stale steps that were ignored."""
         self._hidden_size = hidden_size
+        self._token_ids = token_ids
         self._peers = {To.CLIENT: client, To.UPSTREAM: opened.upstream, To.NEXT: opened.next_peer}
         self._next_step = 0
         self._delivered = -1
@@ -288,8 +295,21 @@ class HostedSession:
             )
         if len(forward.body) > limits.MAX_STEP_BYTES:
             return Code.TOO_LARGE, f"the hidden states of a step may have {limits.MAX_STEP_BYTES} bytes"
+        fault = self._tokens_fault_of(forward)
+        if fault is not None:
+            return Code.BAD_TOKENS, fault
         if self.position + forward.count > self.opened.positions:
             return Code.CONTEXT_FULL, f"the session was opened for {self.opened.positions} positions"
+        return None
+
+    def _tokens_fault_of(self, forward: Forward) -> str | None:
+        tokens = forward.tokens
+        if not self._token_ids:
+            return None if tokens is None else "a step carries token ids, which these layers do not need"
+        if tokens is None:
+            return "a step carries no token ids, which these layers need"
+        if len(tokens) != forward.count or max(tokens) >= self._token_ids:
+            return f"a step of {forward.count} tokens must carry their ids, each below {self._token_ids}"
         return None
 
     def _on_truncate(self, cut: Truncate) -> None:

@@ -95,6 +95,10 @@ class LayerRange:
     def __contains__(self, layer: int) -> bool:
         return self.start <= layer < self.end
 
+    def parted_at(self, boundary: int) -> bool:
+        """Whether a cut before layer `boundary` leaves layers of this range on both sides."""
+        return self.start < boundary < self.end
+
     def covers(self, other: LayerRange) -> bool:
         """Whether every layer of `other` is in this range."""
         return self.start <= other.start and other.end <= self.end

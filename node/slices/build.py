@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from node.slices import adapters
+from node.slices.boundary import folded, unfolded
 from node.slices.errors import UnsupportedModel
 from node.slices.families import Family
 from node.slices.kernels.linear import KernelLinear
@@ -33,8 +34,13 @@ class Crossing:
     Boundary k lies before layer k; boundary L after the last.
     """
 
-    def __init__(self, *, rounds_to: torch.dtype | None = None) -> None:
-        """`rounds_to` is what states have between layers where the model computes at a wider dtype."""
+    def __init__(self, streams: int | None = None, *, rounds_to: torch.dtype | None = None) -> None:
+        """
+        Args:
+            streams: where the family keeps several streams of hidden states, if it does (`boundary`).
+            rounds_to: what states have between layers where the model computes at a wider dtype.
+        """
+        self.streams = streams
         self.rounds_to = rounds_to
         self.seen: dict[int, tuple[torch.Tensor, dict[str, Any]]] | None = None
         """What each layer was called with, where that is wanted."""
@@ -45,11 +51,11 @@ class Crossing:
         self.outgoing: torch.Tensor | None = None
 
     def begin(self, layers: LayerRange, incoming: torch.Tensor | None) -> None:
-        """Run only `layers`; start them from `incoming` `[1, T, D]`, or from the embedding where it is None."""
+        """Run only `layers`; start them from `incoming` `[1, T, W]`, or from the embedding where it is None."""
         self.layers, self.incoming, self.outgoing = layers, incoming, None
 
     def take(self) -> torch.Tensor:
-        """The hidden states `[1, T, D]` after the range."""
+        """The hidden states `[1, T, W]` after the range."""
         if self.outgoing is None:
             raise RuntimeError(f"the forward did not pass the end of layers {self.layers}")
         return self.outgoing
@@ -61,9 +67,12 @@ class Crossing:
     def at(self, boundary: int, hidden_states: torch.Tensor) -> torch.Tensor:
         """The hidden states as they go on from `boundary`."""
         if boundary == self.layers.start:
-            hidden_states = self.rounded(hidden_states) if self.incoming is None else self.incoming
+            if self.incoming is None:
+                hidden_states = self.rounded(hidden_states)
+            else:
+                hidden_states = unfolded(self.incoming, self.streams, hidden_states)
         if boundary == self.layers.end:
-            self.outgoing = hidden_states
+            self.outgoing = folded(hidden_states, self.streams)
         return hidden_states
 
     def rounded(self, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -132,6 +141,19 @@ class NoTable(nn.Module):
 
     def forward(self, *_args: Any, **_kwargs: Any) -> torch.Tensor:
         return torch.zeros(1, 1, 1, dtype=self.dtype)
+
+
+class NoEmbedding(nn.Module):
+    """Stands for a token embedding that is not owned, where the model is run from token ids all the same."""
+
+    def __init__(self, dtype: torch.dtype, size: int) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.size = size
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Zeros `[1, T, D]` for ids `[1, T]`."""
+        return torch.zeros(*ids.shape, self.size, dtype=self.dtype)
 
 
 def holed_class(
@@ -203,19 +225,21 @@ def _prune(model: Any, family: Family, parts: Parts, crossing: Crossing) -> None
         (Place.HEAD, (family.head,)),
         (Place.NOWHERE, family.unused),
     ):
-        if not needed(place, parts, tied=tied):
+        if not needed(place, parts, tied=tied, embedded=family.tokens == "embedded"):
             for path in paths:
-                _put_hole(model, path)
+                _put_hole(model, path, is_embedding=place is Place.EMBED and family.tokens != "")
     if not parts.head:
         model.all_tied_weights_keys = {}
         model._tp_plan = {}
 
 
-def _put_hole(model: Any, path: str) -> None:
+def _put_hole(model: Any, path: str, *, is_embedding: bool) -> None:
     owner, _, name = path.rpartition(".")
     holder = _found(model, owner) if owner else model
     module = getattr(holder, name, None)
-    if module is not None:
+    if module is not None and is_embedding:
+        setattr(holder, name, NoEmbedding(module.weight.dtype, module.weight.shape[1]))
+    elif module is not None:
         is_table = isinstance(module, nn.Embedding)
         setattr(holder, name, NoTable(module.weight.dtype) if is_table else PassThrough())
 

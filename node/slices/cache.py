@@ -201,6 +201,8 @@ class SliceCache:
         """What later tokens will see, by layer and name: `[1, K, S, Dh]` each, views of the buffers."""
         held: dict[str, torch.Tensor] = {}
         for index, store in self.model_cache.stores.items() if self.length else ():
+            if store.keys is None:  # a layer that keeps nothing
+                continue
             visible = slice(store.first_visible(self.length) - store.base, self.length - store.base)
             held[f"{index}.keys"] = store.keys[..., visible, :]
             held[f"{index}.values"] = store.values[..., visible, :]
@@ -209,6 +211,8 @@ class SliceCache:
     def hold(self, tensors: Mapping[str, torch.Tensor], length: int, templates: Mapping[int, Any]) -> None:  # noqa: ARG002 - other kinds of caches need them
         """Take over what `held` gave at `length`; the cache must be empty, and the tensors its own to keep."""
         for index, store in self.model_cache.stores.items():
+            if f"{index}.keys" not in tensors:
+                continue
             keys, values = tensors[f"{index}.keys"], tensors[f"{index}.values"]
             rows = keys.shape[-2]
             room = capacity(rows, None)

@@ -15,8 +15,8 @@ from node.slices.state_cache import StateCache, emptied
 from wire.limits import MAX_POSITIONS
 from wire.types import LayerRange
 
-_KEYS_AND_VALUES: Final = ("full_attention", "sliding_attention", "chunked_attention")
-"""Kinds of layers that keep keys and values and nothing else, for which our own cache is used."""
+_KEYS_AND_VALUES: Final = ("full_attention", "sliding_attention", "chunked_attention", "dummy")
+"""Kinds of layers that keep keys and values and nothing else, or nothing, for which our own cache is used."""
 
 
 Shape = tuple[torch.dtype, tuple[int, ...]]

@@ -13,8 +13,12 @@ from node.slices.errors import UnsupportedModel
 class Calling:
     """The arguments of one model's forward."""
 
-    def __init__(self, model: Any, decoder: Any) -> None:
+    def __init__(self, model: Any, decoder: Any, *, tokens: str = "", shares_keys: bool = False) -> None:
         """Look at the forwards of the `*ForCausalLM` and of its decoder.
+
+        Args:
+            tokens: what its layers need of the tokens (`families.Family.tokens`).
+            shares_keys: whether some of its layers attend to the keys of others.
 
         Raises:
             UnsupportedModel: the decoder takes no cache that a session could keep.
@@ -27,24 +31,35 @@ class Calling:
         self.takes_positions = "position_ids" in names
         """The others count positions from the cache's length, which is the session's."""
         takes_last = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self.last_only: dict[str, Any] = {"logits_to_keep": 1} if takes_last else {}
+        # Told a number, a decoder may leave out the other tokens in its last layers; told which, it computes all.
+        last: Any = torch.tensor([-1]) if shares_keys else 1
+        self.last_only: dict[str, Any] = {"logits_to_keep": last} if takes_last else {}
         """What the model is told besides, where only the last token's logits are wanted."""
+        self._hidden_size: int = model.config.get_text_config().hidden_size
+        self._always_ids = tokens == "embedded"
 
-    def arguments(self, x: torch.Tensor, positions: torch.Tensor, cache: Any) -> dict[str, Any]:
+    def arguments(
+        self, x: torch.Tensor, positions: torch.Tensor, cache: Any, ids: torch.Tensor | None = None
+    ) -> dict[str, Any]:
         """The arguments for T new tokens.
 
         Args:
-            x: token ids `[1, T]` int64, or hidden states `[1, T, D]`.
+            x: token ids `[1, T]` int64, or hidden states `[1, T, W]`.
             positions: of the new tokens, `[1, T]` int64.
             cache: as the model's forward sees it.
+            ids: of the tokens whose hidden states `x` are, `[1, T]` int64, where the layers need them.
         """
+        if ids is None and self._always_ids:
+            ids = torch.zeros(x.shape[:2], dtype=torch.int64)
         arguments: dict[str, Any] = {"use_cache": True, self._cache_name: cache}
         if x.dtype is torch.int64:
             arguments["input_ids"] = x
+        elif ids is not None:
+            arguments["input_ids"] = ids
         else:
             # The layers are given the hidden states where they begin. What comes before them there may do what it
             # likes with these zeros: one family multiplies its input in place.
-            arguments["inputs_embeds"] = torch.zeros_like(x)
+            arguments["inputs_embeds"] = x.new_zeros(*x.shape[:2], self._hidden_size)
         if self.takes_positions:
             arguments["position_ids"] = positions
         return arguments

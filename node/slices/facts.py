@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.slices.beside import joined_layers, tokens_until
 from node.slices.families import load_config, max_positions
 from node.slices.spec import DTYPES
+from wire.types import LayerRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,10 @@ class ModelFacts:
     num_layers: int
     hidden_size: int
     max_positions: int
+    tokens_until: int = 0
+    """The layers before this one need their tokens' ids beside the hidden states; 0 where none does."""
+    joined: tuple[LayerRange, ...] = ()
+    """Stretches of layers that no cut may part."""
     dtype: str
     """What the weights are stored in, one of `DTYPES`; bfloat16 when the config does not say."""
 
@@ -26,7 +32,7 @@ def read_facts(folder: Path) -> ModelFacts:
 
     Raises `BadCheckpoint` or `UnsupportedModel`.
     """
-    _, config = load_config(folder)
+    family, config = load_config(folder)
     stored = _stored_dtype(folder)
     text = config.get_text_config()
     return ModelFacts(
@@ -34,6 +40,8 @@ def read_facts(folder: Path) -> ModelFacts:
         num_layers=text.num_hidden_layers,
         hidden_size=text.hidden_size,
         max_positions=max_positions(text),
+        tokens_until=tokens_until(family.tokens, text),
+        joined=joined_layers(text),
         dtype=stored if stored in DTYPES else "bfloat16",
     )
 

@@ -12,10 +12,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from node.slices.beside import joined_layers, tokens_until
 from node.slices.errors import BadCheckpoint, UnsupportedModel
 from wire import limits
 
@@ -46,6 +47,11 @@ class Family:
     """What text never passes: towers for images and sound."""
     extra_outputs: int | None = None
     """How many values beside the hidden states a layer returns, in a tuple; None for a bare tensor."""
+    tokens: str = ""
+    """What its layers need of the tokens themselves: their `ids`, or what is made of them before the layers,
+    `embedded`; empty where hidden states are enough."""
+    streams: int | None = None
+    """Where in the hidden states between two layers there are several streams of them (`boundary`)."""
     state: tuple[str, ...] = ("full_attention",)
     """The kinds of layer state that the proof covers, in transformers' words."""
     names_attention: bool = False
@@ -105,6 +111,7 @@ _BOUNDS: Final = {
 _COUNTED: Final = (
     (re.compile(r"layers$|^n_layer$|^depth$"), limits.MAX_LAYERS),
     (re.compile(r"experts"), 65_536),
+    (re.compile(r"^altup_num_inputs$|^hc_mult$"), 64),
     (re.compile(r"size|dim|rank|window|heads?$|^n_|num_|hidden|intermediate"), 1 << 31),
 )
 """The same for all numbers by what is in their name, for every module that a config asks for is made before its tensors
@@ -116,8 +123,6 @@ _AT_MOST: Final = (
     ("num_experts_per_token", _EXPERTS),
     ("moe_topk", _EXPERTS),
 )
-_TOKENS_EVERYWHERE: Final = ("hidden_size_per_layer_input", "num_kv_shared_layers")
-"""Config fields that, other than 0, have layers read the tokens, or the keys of other layers."""
 
 
 def family_of(raw: dict[str, Any]) -> Family:
@@ -157,12 +162,16 @@ def load_config(folder: Path) -> tuple[Family, Any]:
         config = CONFIG_MAPPING[raw["model_type"]].from_dict(cleaned)
         if cls.config_class is config.sub_configs.get("text_config"):
             config = config.get_text_config()
+        joined = joined_layers(config.get_text_config())
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         raise BadCheckpoint(path, f"is not a {raw['model_type']} config ({error})") from error
-    for field in _TOKENS_EVERYWHERE:
-        if getattr(config.get_text_config(), field, None):
-            reason = f"with {field} its layers need the tokens, or one another's keys, which hosts do not get"
-            raise UnsupportedModel(raw["model_type"], reason)
+    needs_tokens = getattr(config.get_text_config(), "hidden_size_per_layer_input", None)
+    if needs_tokens and not family.tokens:
+        raise UnsupportedModel(raw["model_type"], "its slices are not proven for layers that need the tokens")
+    if joined and ("dummy" not in family.state or (family.tokens and not needs_tokens)):
+        raise UnsupportedModel(raw["model_type"], "its slices are not proven for layers that share keys")
+    if family.tokens and not tokens_until(family.tokens, config.get_text_config()):
+        family = replace(family, tokens="")
     return family, config
 
 

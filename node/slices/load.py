@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import torch
 from transformers.utils import logging as transformers_logging
 
-from node.slices import build, cache_plan, families, names, threads
+from node.slices import beside, build, cache_plan, families, names, threads
 from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
 from node.slices.kernels import inner, pack
 from node.slices.slice import Slice
@@ -44,7 +44,7 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
         BadCheckpoint: the files are damaged or incomplete; the message names file and tensor.
     """
     family, config = families.load_config(spec.checkpoint)
-    spec.check(config.get_text_config().num_hidden_layers)
+    spec.check(config.get_text_config().num_hidden_layers, beside.joined_layers(config.get_text_config()))
     cache_plan.check_kinds(config.get_text_config(), family.state)
     cls = families.causal_class(family)
     parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
@@ -52,7 +52,7 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
     on_disk = names.Names(outline, family)
     packs = spec.dtype == "bfloat16"
     widen = packs and inner.suits(outline)
-    crossing = build.Crossing(rounds_to=torch.bfloat16 if widen else None)
+    crossing = build.Crossing(family.streams, rounds_to=torch.bfloat16 if widen else None)
     done = 0
 
     def on_read(count: int) -> None:
@@ -82,7 +82,8 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
 
     model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, weights)
     if packs:
-        pack.pack(model, spec.weights, embed=spec.embed, widen=widen)
+        embeds = spec.embed or family.tokens == "embedded"
+        pack.pack(model, spec.weights, embed=embeds, widen=widen)
     build.close_positions(model, family, spec.layers, crossing)
     loaded = Slice(spec, family, model, crossing)
     if progress is not None:

@@ -70,14 +70,19 @@ def place_of(module_name: str, family: Family) -> Place | int:
     return Place.EVERYWHERE
 
 
-def needed(place: Place | int, parts: Parts, *, tied: bool) -> bool:
-    """Whether `parts` need what is at `place`; `tied` where the head's weights are the embedding's."""
+def needed(place: Place | int, parts: Parts, *, tied: bool, embedded: bool = False) -> bool:
+    """Whether `parts` need what is at `place`.
+
+    Args:
+        tied: whether the head's weights are the embedding's.
+        embedded: whether layers need what is made of the tokens before the first of them.
+    """
     if isinstance(place, int):
         return place in parts.layers
     if place is Place.EMBED:
-        return parts.embed or (parts.head and tied)
+        return parts.embed or embedded or (parts.head and tied)
     if place is Place.BEFORE:
-        return parts.embed
+        return parts.embed or embedded
     if place in (Place.AFTER, Place.HEAD):
         return parts.head
     return place is Place.EVERYWHERE
@@ -129,7 +134,8 @@ class Names:
 
     def needed(self, disk_name: str, parts: Parts) -> bool:
         """Whether a tensor on disk belongs to `parts`."""
-        return needed(self.place(disk_name), parts, tied=self.tied)
+        embedded = self._family.tokens == "embedded"
+        return needed(self.place(disk_name), parts, tied=self.tied, embedded=embedded)
 
 
 def _key(disk_name: str) -> str:

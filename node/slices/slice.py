@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-from node.slices import build, families, recorded
+from node.slices import beside, build, families, recorded
 from node.slices.cache import SliceCache
 from node.slices.cache_plan import CachePlan
 from node.slices.calling import Calling
@@ -59,11 +59,18 @@ class Slice:
         self._model = model
         self._decoder = build.decoder_of(model, family)
         self._crossing = crossing
-        self._calling = Calling(model, self._decoder)
         self._attention = Attention(
             model, may_rename=not family.names_attention, packed=self.dtype is torch.bfloat16
         )
         self._plan = CachePlan(config, self.dtype)
+        self.tokens_until = beside.tokens_until(family.tokens, config)
+        """The layers before this one need their tokens' ids beside the hidden states; 0 where none does."""
+        self.joined = beside.joined_layers(config)
+        """Stretches of layers that no session may part."""
+        self._key_sources = beside.key_sources(config)
+        self._calling = Calling(
+            model, self._decoder, tokens=family.tokens, shares_keys=bool(self._key_sources)
+        )
         self.steps_together = (
             family.together in ("new", "joined")
             and self._attention.can_share
@@ -75,10 +82,12 @@ class Slice:
         """Whether the latest forward held more than one session; a proof that they do share must see it."""
         self._joined = family.together == "joined"
         self._owner = threading.get_ident()
-        attends_to_cache = self.steps_together and not self._joined
+        attends_to_cache = self.steps_together and not self._joined and not self._key_sources
         self._may_omit_masks = attends_to_cache and self._attention.ignores_open_masks
         crossing.attend = self._attention.attend
-        crossing.seen = {} if attends_to_cache else None
+        crossing.seen = {} if attends_to_cache and family.streams is None else None
+        self.width = self.hidden_size if family.streams is None else self._streams_width()
+        """W, of the hidden states `[1, T, W]` that pass between layers."""
         self._fixed_bytes, self._bytes_per_position = self._measure()
         with self._attention.named(recorded.NAME):
             self.layers_recorded = build.record_layers(model, family, crossing)
@@ -95,6 +104,9 @@ class Slice:
         at_end = (layers.start == 0 and self.spec.embed) or (layers.end == self.num_layers and self.spec.head)
         if not len(layers) and not at_end:
             raise InvalidSlice(f"layers {layers} are empty")
+        stretch = beside.parted(self.joined, layers)
+        if stretch is not None:
+            raise InvalidSlice(beside.words(stretch))
         return self._plan.new(layers)
 
     def kv_bytes(self, layers: LayerRange, positions: int) -> int:
@@ -106,18 +118,32 @@ class Slice:
             for index in range(layers.start, layers.end)
         )
 
-    def forward(self, x: torch.Tensor, *, cache: SliceCache, position: int, want: Want) -> torch.Tensor:
+    def needs_tokens(self, layers: LayerRange) -> bool:
+        """Whether whoever computes `layers`, or sends hidden states on from within them, needs the tokens' ids."""
+        return layers.start < self.tokens_until
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        *,
+        cache: SliceCache,
+        position: int,
+        want: Want,
+        ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Run the cache's layers on T new tokens and add them to the cache.
 
         Args:
             x: token ids `[1, T]` int64, where the slice has the embedding and the cache's layers start at 0; or
-                hidden states `[1, T, D]` of any float dtype, cast to the slice's.
+                hidden states `[1, T, W]` of any float dtype, cast to the slice's.
             cache: of this slice (`new_cache`).
             position: of the first new token; must be `cache.length`.
             want: hidden states for the next hop, or logits for the sampler.
+            ids: of the tokens whose hidden states `x` are, `[1, T]` int64; just where the layers need them
+                (`needs_tokens`).
 
         Returns:
-            `[1, T, D]` in the slice's dtype, or `[V]` float32 for the last token.
+            `[1, T, W]` in the slice's dtype, or `[V]` float32 for the last token.
 
         Raises:
             BadInput: shape, dtype, ids, position or `want` do not fit; the cache is unchanged.
@@ -126,14 +152,15 @@ class Slice:
             CacheBroken: an earlier forward failed.
             WrongThread: this is not the thread that loaded the slice.
         """
-        self._check(x, cache, position, want)
+        self._check(Step(x, cache, position, want, ids))
         count = x.shape[1]
         self.last_forward_was_shared = False
         hidden = None if x.dtype is torch.int64 else x.to(self._inner)
         sees_all = self._attention.one() if count == 1 and self._may_omit_masks else nullcontext()
         with torch.inference_mode(), sees_all:
             positions = torch.arange(position, position + count).unsqueeze(0)
-            arguments = self._calling.arguments(x if hidden is None else hidden, positions, cache.model_cache)
+            given = x if hidden is None else hidden
+            arguments = self._calling.arguments(given, positions, cache.model_cache, ids)
             self._crossing.begin(cache.layers, hidden)
             cache.mark_broken()
             try:
@@ -173,7 +200,9 @@ class Slice:
 
     def _alone(self, step: Step) -> torch.Tensor | SliceError:
         try:
-            return self.forward(step.x, cache=step.cache, position=step.position, want=step.want)
+            return self.forward(
+                step.x, cache=step.cache, position=step.position, want=step.want, ids=step.ids
+            )
         except SliceError as error:
             return error
 
@@ -181,16 +210,18 @@ class Slice:
         """One forward of one token each; None when they have to be run alone, which also tells whose fault it is."""
         try:
             for step in steps:
-                self._check(step.x, step.cache, step.position, step.want)
+                self._check(step)
         except SliceError:
             return None
         x = torch.cat([step.x for step in steps], dim=1)
         hidden = None if x.dtype is torch.int64 else x.to(self._inner)
-        shared = TogetherCache([step.cache for step in steps], joined=self._joined)
+        beside_x = [step.ids for step in steps if step.ids is not None]
+        ids = torch.cat(beside_x, dim=1) if beside_x else None
+        shared = TogetherCache([step.cache for step in steps], joined=self._joined, sources=self._key_sources)
         drawn = [index for index, step in enumerate(steps) if step.want is Want.LOGITS]
         with torch.inference_mode(), self._attention.shared(shared):
             positions = torch.tensor([[step.position for step in steps]])
-            arguments = self._calling.arguments(x if hidden is None else hidden, positions, shared)
+            arguments = self._calling.arguments(x if hidden is None else hidden, positions, shared, ids)
             self._crossing.begin(steps[0].cache.layers, hidden)
             try:
                 if drawn:
@@ -213,8 +244,9 @@ class Slice:
             for index in range(len(steps))
         ]
 
-    def _check(self, x: torch.Tensor, cache: SliceCache, position: int, want: Want) -> None:
+    def _check(self, step: Step) -> None:
         """Raise unless this forward can be run."""
+        x, cache, position, want = step.x, step.cache, step.position, step.want
         if threading.get_ident() != self._owner:
             raise WrongThread("a slice runs only on the thread that loaded it")
         cache.check_usable()
@@ -223,34 +255,68 @@ class Slice:
             raise BadInput("the cache was made by another slice")
         if position != cache.length:
             raise BadInput(f"the forward is at position {position}, the cache at {cache.length}")
-        if x.dtype is torch.int64:
-            self._check_ids(x, layers)
-        elif x.dim() != 3 or x.shape[0] != 1 or x.shape[1] < 1 or x.shape[2] != self.hidden_size:
-            raise BadInput(f"hidden states of shape {list(x.shape)}; expected [1, T, {self.hidden_size}]")
-        elif not x.is_floating_point():
-            raise BadInput(f"hidden states of dtype {x.dtype}; expected a float type")
+        self._check_given(x, step.ids, layers)
         if want is Want.LOGITS and not (self.spec.head and layers.end == self.num_layers):
             raise BadInput(f"layers {layers} of this slice do not end in the head; there are no logits")
         if position + x.shape[1] > self.max_positions:
             raise ContextFull(position + x.shape[1], self.max_positions)
 
-    def _check_ids(self, ids: torch.Tensor, layers: LayerRange) -> None:
-        if not (self.spec.embed and layers.start == 0):
-            raise BadInput(f"token ids, but layers {layers} of this slice do not begin with the embedding")
-        if ids.dim() != 2 or ids.shape[0] != 1 or ids.shape[1] < 1:
+    def _check_given(self, x: torch.Tensor, ids: torch.Tensor | None, layers: LayerRange) -> None:
+        """Raise unless this is what `layers` take: ids alone, hidden states alone, or both."""
+        if x.dtype is torch.int64:
+            if not (self.spec.embed and layers.start == 0):
+                raise BadInput(
+                    f"token ids, but layers {layers} of this slice do not begin with the embedding"
+                )
+            self._check_ids(x)
+        elif x.dim() != 3 or x.shape[0] != 1 or x.shape[1] < 1 or x.shape[2] != self.width:
+            raise BadInput(f"hidden states of shape {list(x.shape)}; expected [1, T, {self.width}]")
+        elif not x.is_floating_point():
+            raise BadInput(f"hidden states of dtype {x.dtype}; expected a float type")
+        needed = x.dtype is not torch.int64 and self.needs_tokens(layers)
+        if (ids is not None) != needed:
+            raise BadInput(f"layers {layers} need {'the' if needed else 'no'} token ids beside what is given")
+        if ids is not None:
+            self._check_ids(ids)
+            if ids.shape != x.shape[:2]:
+                raise BadInput(f"{ids.shape[1]} token ids beside the hidden states of {x.shape[1]} tokens")
+
+    def _check_ids(self, ids: torch.Tensor) -> None:
+        if ids.dtype is not torch.int64 or ids.dim() != 2 or ids.shape[0] != 1 or ids.shape[1] < 1:
             raise BadInput(f"token ids of shape {list(ids.shape)}; expected [1, T]")
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= self.vocab_size:
             raise BadInput(f"token ids must be from 0 to {self.vocab_size - 1}")
 
+    def _streams_width(self) -> int:
+        """W of a family with several streams: what one token's states are at the end of this slice."""
+        layers = self.spec.layers
+        cache = self._plan.new(layers)
+        position = torch.zeros(1, 1, dtype=torch.int64)
+        ids = position if self.needs_tokens(layers) else None
+        with torch.inference_mode():
+            zeros = torch.zeros(1, 1, self.hidden_size, dtype=self._inner)
+            arguments = self._calling.arguments(zeros, position, cache.model_cache, ids)
+            self._crossing.begin(layers, None)
+            try:
+                self._decoder(**arguments)
+                return int(self._crossing.take().shape[2])
+            except _FAULTS as error:
+                reason = f"its layers cannot be run alone ({error})"
+                raise UnsupportedModel(self.model_type, reason) from error
+            finally:
+                self._crossing.end()
+
     def _measure(self) -> tuple[dict[int, int], dict[int, int]]:
         """Bytes each layer's cache takes at all, and for a position; also warms the kernels up."""
         cache = self._plan.new(self.spec.layers)
+        ids = torch.zeros(1, 1, dtype=torch.int64) if self.needs_tokens(self.spec.layers) else None
         seen: list[dict[int, int]] = []
         for position in range(2):
             try:
                 out = self.forward(
-                    torch.zeros(1, 1, self.hidden_size, dtype=self.dtype),
+                    torch.zeros(1, 1, self.width, dtype=self.dtype),
+                    ids=ids,
                     cache=cache,
                     position=position,
                     want=Want.HIDDEN,
@@ -258,7 +324,7 @@ class Slice:
             except ForwardFailed as error:
                 reason = f"its layers cannot be run alone ({error})"
                 raise UnsupportedModel(self.model_type, reason) from error
-            if out.shape != (1, 1, self.hidden_size):
+            if out.shape != (1, 1, self.width):
                 raise UnsupportedModel(self.model_type, "its layers pass on more than hidden states")
             seen.append(cache.layer_bytes())
             self._plan.learn(cache)

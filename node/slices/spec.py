@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from node.slices import beside
 from node.slices.errors import InvalidSlice
 from wire.tensors import WeightFormat
 from wire.types import LayerRange
@@ -50,9 +52,12 @@ class SliceSpec:
         if self.embed and self.layers.start != 0:
             raise InvalidSlice(f"the embedding goes with layers from 0, not {self.layers}")
 
-    def check(self, num_layers: int) -> None:
-        """Raise `InvalidSlice` unless a model of `num_layers` layers has this slice."""
+    def check(self, num_layers: int, joined: Sequence[LayerRange] = ()) -> None:
+        """Raise `InvalidSlice` unless a model of `num_layers` layers, `joined` in stretches, has this slice."""
         if self.layers.end > num_layers:
             raise InvalidSlice(f"the model has no layers {self.layers}; choose among 0:{num_layers}")
         if self.head and self.layers.end != num_layers:
             raise InvalidSlice(f"the head goes with layers to {num_layers}, not {self.layers}")
+        stretch = beside.parted(joined, self.layers)
+        if stretch is not None:
+            raise InvalidSlice(f"{beside.words(stretch)}, not at both ends of {self.layers}")

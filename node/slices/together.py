@@ -6,7 +6,7 @@ attention, which looks up its session here. Sessions need not be of equal length
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +25,23 @@ class Step:
     cache: SliceCache
     position: int
     want: Want
+    ids: torch.Tensor | None = None
 
 
 class TogetherCache(Cache):
     """What the model's forward sees."""
 
-    def __init__(self, caches: Sequence[SliceCache], *, joined: bool) -> None:
-        """`joined` hands the model what all sessions see, for families that work on it before they attend."""
+    def __init__(
+        self, caches: Sequence[SliceCache], *, joined: bool, sources: Mapping[int, int] | None = None
+    ) -> None:
+        """
+        Args:
+            joined: hand the model what all sessions see, for families that work on it before they attend.
+            sources: for layers that keep no keys the layer whose keys they attend to.
+        """
         super().__init__(layers=[])
         self._joined = joined
+        self._sources = sources or {}
         self._caches = [cache.model_cache for cache in caches]
         self._seen: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
 
@@ -61,6 +69,7 @@ class TogetherCache(Cache):
         self, layer: int, keys: torch.Tensor, values: torch.Tensor
     ) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
         """See `kernels.attention.Sessions`."""
+        layer = self._sources.get(layer, layer)
         if not self._joined:
             return self._seen[layer]
         counts = [stored.shape[-2] for stored, _ in self._seen[layer]]

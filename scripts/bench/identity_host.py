@@ -40,9 +40,14 @@ async def serve(hidden_size: int) -> None:
         spec = SliceSpec(checkpoint=Path(), layers=LayerRange(0, NUM_LAYERS), dtype="bfloat16")
         num_layers = NUM_LAYERS
         max_positions = 1 << 24
+        tokens_until = 0
+        joined = ()
 
         def __init__(self) -> None:
-            self.hidden_size = hidden_size
+            self.width = hidden_size
+
+        def needs_tokens(self, layers: LayerRange) -> bool:
+            return False
 
         def new_cache(self, layers: LayerRange) -> object:
             return object()

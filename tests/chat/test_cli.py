@@ -116,7 +116,7 @@ def test_help_lists_every_exit_code(argv: list[str], capsys: pytest.CaptureFixtu
     listed = [
         line.split()[0] for line in capsys.readouterr().out.partition("exit codes:")[2].splitlines() if line
     ]
-    assert listed == [*map(str, range(9)), str(INTERRUPTED), str(PIPE_CLOSED)]
+    assert listed == [*map(str, range(10)), str(INTERRUPTED), str(PIPE_CLOSED)]
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

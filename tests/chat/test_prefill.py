@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chat.prefill import MAX_CHUNK_BYTES, PIPELINED_TOKENS, chunk_tokens
 from chat.route import Hop, Route
 from tests.fakes.swarm import CLIENT, MODEL
+from wire import limits
 from wire.tensors import DType
 from wire.types import Address, LayerRange
 
@@ -43,3 +46,9 @@ def test_a_chunk_is_never_larger_than_a_message_should_be(hidden_size: int, dtyp
         tokens = chunk_tokens(route(ip, dtype=dtype), hidden_size)
         assert tokens >= 1
         assert tokens == 1 or tokens * hidden_size * dtype.size <= MAX_CHUNK_BYTES
+
+
+def test_chunks_whose_ids_travel_fit_a_header() -> None:
+    here = route("127.0.0.1")
+    told = replace(here, hops=(replace(here.hops[0], sees_tokens=True),))
+    assert chunk_tokens(told, 64) == limits.MAX_STEP_TOKENS

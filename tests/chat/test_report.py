@@ -41,3 +41,8 @@ def test_every_stage_and_the_links_have_a_row_under_the_headings() -> None:
 def test_with_the_route_the_rows_name_its_ends() -> None:
     rows = report.time_rows(stats(), route())
     assert [row[1] for row in rows] == ["layers", "embedding, 0:1", "1:8", "8:16", "16:24, head", ""]
+
+
+def test_a_host_that_sees_the_text_is_named_as_one() -> None:
+    told = replace(route(), hops=(*route().hops[:2], replace(route().hops[2], sees_tokens=True)))
+    assert report.route_line(told).endswith("16:24, head, sees the text in plain")

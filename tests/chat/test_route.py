@@ -347,3 +347,28 @@ def test_missing_layers_are_those_that_no_offer_of_an_eligible_host_holds(
     except NoRoute as error:
         named = [layer for gap in error.missing for layer in range(gap.start, gap.end)]
         assert named == [layer for layer in range(wanted.layers.start, LENGTH) if layer not in held]
+
+
+def test_layers_that_share_keys_are_on_one_host_and_hosts_of_layers_that_need_tokens_see_them() -> None:
+    told = replace(need(), tokens_until=6, joined=(LayerRange(8, 12),))
+    hosts = [
+        host(1, replace(offers("0:6"), tokens_until=6)),
+        host(2, replace(offers("5:12"), tokens_until=6)),
+    ]
+    route = plan(hosts, told)
+    assert [hop.sees_tokens for hop in route.hops] in ([True, False], [True, True])
+    assert [hop.sees_tokens for hop in route.hops] == [hop.layers.start < 6 for hop in route.hops]
+    assert route.sees_tokens
+    assert not plan([host(1, offers("0:12"))], need()).sees_tokens
+    parted = [
+        host(1, replace(offers("0:9"), tokens_until=6)),
+        host(2, replace(offers("9:12"), tokens_until=6)),
+    ]
+    with pytest.raises(NoRoute, match="8:12, which share keys") as caught:
+        plan(parted, told)
+    assert caught.value.missing == (LayerRange(8, 12),)
+
+
+def test_an_offer_that_does_not_know_what_its_layers_need_is_not_believed() -> None:
+    with pytest.raises(NoRoute):
+        plan([host(1, offers("0:12"))], replace(need(), tokens_until=12))

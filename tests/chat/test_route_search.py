@@ -56,3 +56,10 @@ def test_the_head_costs_what_a_layer_costs_and_must_be_served_last() -> None:
 def test_many_slices_are_searched_in_bounded_time() -> None:
     spans = [span(start, end) for start in range(24) for end in range(start + 1, 25)]
     assert cheapest(spans, LayerRange(0, 24), head=False) == legs((23, 0, 24))
+
+
+def test_legs_do_not_meet_within_a_stretch_that_is_not_parted() -> None:
+    spans = [span(0, 6), span(4, 9, layer_ns=9)]
+    joined = (LayerRange(5, 9),)
+    assert cheapest(spans, LayerRange(0, 9), head=False, joined=joined) == legs((0, 0, 5), (1, 5, 9))
+    assert cheapest(spans, LayerRange(0, 9), head=False, joined=(LayerRange(3, 9),)) is None

@@ -153,3 +153,8 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="cannot be read"):
         load({}, {}, tmp_path / "config.toml", required=False)
+
+
+def test_that_hosts_see_tokens_is_allowed_only_in_so_many_words(tmp_path: Path) -> None:
+    assert not options(tmp_path).allow_tokens
+    assert options(tmp_path, LAMELLA_ALLOW_TOKENS="yes").allow_tokens

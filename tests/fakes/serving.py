@@ -91,11 +91,15 @@ class AddingSlice:
 
     def __init__(self, layers: LayerRange, *, head: bool) -> None:
         self.spec = SliceSpec(checkpoint=Path(), layers=layers, head=head, dtype="float32")
-        self.num_layers, self.hidden_size, self.max_positions = 4, WIDTH, 100
+        self.num_layers, self.width, self.max_positions = 4, WIDTH, 100
+        self.vocab_size, self.tokens_until, self.joined = 100, 0, ()
         self.broken: type[Exception] | None = None
 
     def new_cache(self, layers: LayerRange) -> FakeCache:
         return FakeCache()
+
+    def needs_tokens(self, layers: LayerRange) -> bool:
+        return layers.start < self.tokens_until
 
     def kv_bytes(self, layers: LayerRange, positions: int) -> int:
         return positions * KV_BYTES_PER_POSITION

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -27,6 +27,12 @@ class FakeSlice:
     spec: SliceSpec
     num_layers: int = 24
     max_positions: int = 1000
+    vocab_size: int = 131
+    tokens_until: int = 0
+    joined: tuple[LayerRange, ...] = ()
+
+    def needs_tokens(self, layers: LayerRange) -> bool:
+        return layers.start < self.tokens_until
 
 
 def hosted(
@@ -149,3 +155,15 @@ def test_a_folder_of_any_name_and_a_context_of_any_length_can_be_offered(name: s
     header, body = codec.encode(sent)
     assert codec.decode(header, memoryview(body)) == sent
     assert sent.offers[0].max_positions == limits.MAX_POSITIONS
+
+
+def test_layers_that_share_keys_are_not_parted_and_layers_that_need_tokens_say_so() -> None:
+    held = hosted("6:12")
+    fake = cast(Any, held.slice)
+    fake.joined, fake.tokens_until = (LayerRange(8, 12),), 8
+    found = choose((held,), opening("6:10"))
+    assert isinstance(found, Unsuitable)
+    assert (found.code, "share keys" in found.detail) == (Code.NOT_HOSTING, True)
+    assert choose((held,), opening("6:8")) is held
+    assert (held.token_ids(LayerRange(6, 8)), held.token_ids(LayerRange(8, 12))) == (131, 0)
+    assert held.offer(free_kv_bytes=0, sessions=0).tokens_until == 8

@@ -42,3 +42,8 @@ def test_a_page_that_says_something_else_fails_the_check(monkeypatch: pytest.Mon
     monkeypatch.setattr(family_summary, "read_table", dict)
     with pytest.raises(SystemExit):
         family_summary.main()
+
+
+def test_families_whose_layers_need_the_tokens_are_named() -> None:
+    table: dict[str, dict[str, Any]] = {"a": {"verdict": "exact", "state": [], "tokens": "ids"}}
+    assert "Layers of `a` may need the tokens themselves." in summary(table)

@@ -15,10 +15,10 @@ def prove(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_verdicts_are_those_of_the_table_for_a_family_that_holds_and_ones_that_do_not() -> None:
-    done = prove("--only", "gpt2", "hrm_text", "gemma3n", "--json")
+    done = prove("--only", "gpt2", "hrm_text", "gemma4_assistant", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     table = read_table()
-    assert rows == {name: table[name] for name in ("gpt2", "hrm_text", "gemma3n")}
+    assert rows == {name: table[name] for name in ("gpt2", "hrm_text", "gemma4_assistant")}
     assert "1 exact, 2 refused" in done.stderr
     assert "full_attention" in done.stderr

@@ -207,3 +207,7 @@ def test_sampling_takes_the_highest_logit_unless_told_otherwise() -> None:
 def test_an_invalid_value_is_our_own_error_and_a_value_error() -> None:
     assert issubclass(InvalidValue, LocalError)
     assert issubclass(InvalidValue, ValueError)
+
+
+def test_a_range_is_parted_between_its_layers_and_nowhere_else() -> None:
+    assert [boundary for boundary in range(8) if LayerRange(2, 5).parted_at(boundary)] == [3, 4]

@@ -68,7 +68,9 @@ class Forward(Message):
     """Tokens in this step, T."""
     dtype: Annotated[DType, DTYPE]
     shape: Annotated[tuple[int, ...], SHAPE]
-    """`[1, T, D]`."""
+    """`[1, T, W]`."""
+    tokens: Annotated[tuple[int, ...] | None, Maybe(Several(_TOKEN, limits.MAX_STEP_TOKENS, least=1))] = None
+    """The ids of the step's T tokens, for layers that need them; absent everywhere else, for privacy."""
     trace: Annotated[tuple[HopTime, ...], TRACE]
     body: Body
 
@@ -90,7 +92,7 @@ class Output(Message):
     """The position these hidden states stand at: the step's last."""
     dtype: Annotated[DType, DTYPE]
     shape: Annotated[tuple[int, ...], SHAPE]
-    """`[1, 1, D]`."""
+    """`[1, 1, W]`."""
     trace: Annotated[tuple[HopTime, ...], TRACE]
     body: Body
 

@@ -30,6 +30,8 @@ class Offer:
     """The numerics the slice computes in and expects hidden states in."""
     weights: WeightFormat = WeightFormat.NATIVE
     """How the slice keeps its weights, the other half of its numerics."""
+    tokens_until: int = 0
+    """The model's layers before this one need their tokens' ids beside the hidden states; 0 where none does."""
     max_positions: int
     free_kv_bytes: int
     sessions: int
@@ -48,6 +50,7 @@ OFFER = Nested(
         "num_layers": UInt(limits.MAX_LAYERS),
         "dtype": DTYPE,
         "weights": WEIGHTS,
+        "tokens_until": UInt(limits.MAX_LAYERS),
         "max_positions": UInt(limits.MAX_POSITIONS),
         "free_kv_bytes": _BYTES,
         "sessions": UInt(65_535),

@@ -136,6 +136,8 @@ NAMED = {
     "qwen2_5_vl",
     "qwen3_5",
     "gpt2",
+    "gemma3n_text",
+    "gemma4_text",
 }
 """Families with an adapter or a wish of their own."""
 SPREAD = {family for family in OTHERS if zlib.crc32(family.encode()) % 16 == 0}

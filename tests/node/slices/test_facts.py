@@ -10,6 +10,7 @@ import pytest
 from node.slices.errors import BadCheckpoint
 from node.slices.facts import read_facts
 from tests.node.slices.conftest import TinyModels
+from wire.types import LayerRange
 
 
 def test_the_facts_are_those_of_the_config_and_no_weight_is_needed(tiny: TinyModels, tmp_path: Path) -> None:
@@ -31,3 +32,10 @@ def test_a_stored_dtype_nobody_serves_reads_as_bfloat16(
 def test_a_folder_without_a_config_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadCheckpoint, match=r"config\.json"):
         read_facts(tmp_path)
+
+
+def test_what_layers_need_beside_hidden_states_is_a_fact(tiny: TinyModels) -> None:
+    facts = read_facts(tiny("gemma3n_text"))
+    assert (facts.tokens_until, facts.joined) == (5, (LayerRange(2, 5),))
+    facts = read_facts(tiny("llama"))
+    assert (facts.tokens_until, facts.joined) == (0, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def with_config(folder: Path, **fields: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("model_type", ["zaya", "rwkv", "gemma3n", "llama9000"])
+@pytest.mark.parametrize("model_type", ["zaya", "rwkv", "hy_v4", "llama9000"])
 def test_a_family_off_the_list_is_refused_by_name_with_a_reason(model_type: str) -> None:
     with pytest.raises(UnsupportedModel, match=model_type) as caught:
         family_of({"model_type": model_type})
@@ -48,14 +49,39 @@ def test_the_table_is_sorted_data_and_nothing_else() -> None:
     assert {row["verdict"] for row in table.values()} == {"exact", "refused"}
 
 
-def test_a_proven_family_whose_layers_need_the_tokens_or_one_another_is_refused(
+def test_layers_that_need_tokens_or_share_keys_are_refused_in_a_family_not_proven_with_them(
+    tiny: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = json.loads((tiny("gemma4_text") / "config.json").read_text())
+    folder = with_config(tmp_path, **fields)
+    family, _ = load_config(folder)
+    assert family.tokens == "embedded"
+    monkeypatch.setitem(FAMILIES, "gemma4_text", replace(family, tokens=""))
+    with pytest.raises(UnsupportedModel, match="need the tokens"):
+        load_config(folder)
+    monkeypatch.setitem(FAMILIES, "gemma4_text", replace(family, state=("full_attention",)))
+    with pytest.raises(UnsupportedModel, match="share keys"):
+        load_config(folder)
+
+
+def test_a_checkpoint_that_does_not_use_what_its_family_may_need_is_run_without(
     tiny: TinyModels, tmp_path: Path
 ) -> None:
     fields = json.loads((tiny("gemma4_text") / "config.json").read_text())
-    load_config(with_config(tmp_path, **fields))
-    for change in ({"hidden_size_per_layer_input": 16}, {"num_kv_shared_layers": 2}):
-        with pytest.raises(UnsupportedModel, match="tokens"):
-            load_config(with_config(tmp_path, **(fields | change)))
+    fields |= {"hidden_size_per_layer_input": 0}
+    with pytest.raises(UnsupportedModel, match="share keys"):
+        load_config(with_config(tmp_path, **fields))
+    family, _ = load_config(with_config(tmp_path, **(fields | {"num_kv_shared_layers": 0})))
+    assert family.tokens == ""
+
+
+@pytest.mark.parametrize("change", [{"num_kv_shared_layers": 5}, {"altup_num_inputs": 1 << 20}])
+def test_streams_and_sharing_beyond_the_layers_are_no_config(
+    tiny: TinyModels, tmp_path: Path, change: dict[str, int]
+) -> None:
+    fields = json.loads((tiny("gemma3n_text") / "config.json").read_text())
+    with pytest.raises(BadCheckpoint, match=next(iter(change))):
+        load_config(with_config(tmp_path, **(fields | change)))
 
 
 def test_numbers_that_json_lacks_are_read(tiny: TinyModels) -> None:

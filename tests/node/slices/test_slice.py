@@ -20,6 +20,7 @@ from node.slices.errors import (
 from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
+from node.slices.together import Step
 from tests.node.slices.conftest import TinyModels
 from wire.types import LayerRange
 
@@ -224,3 +225,88 @@ def test_a_forward_that_fails_half_way_breaks_its_session_and_no_other(
     piece.forward(torch.zeros(1, 2, 64), cache=fine, position=0, want=Want.HIDDEN)
     broken.truncate(0)
     piece.forward(torch.zeros(1, 2, 64), cache=broken, position=0, want=Want.HIDDEN)
+
+
+def run_beside(chain: list[Slice], caches: list[SliceCache], ids: torch.Tensor) -> torch.Tensor:
+    """The logits of a chain whose layers are given the ids where they need them."""
+    x = ids
+    for index, (piece, cache) in enumerate(zip(chain, caches, strict=True)):
+        want = Want.LOGITS if piece.spec.head else Want.HIDDEN
+        beside = ids if index and piece.needs_tokens(cache.layers) else None
+        x = piece.forward(x, cache=cache, position=cache.length, want=want, ids=beside)
+    return x
+
+
+def test_layers_that_need_tokens_are_cut_back_exactly(tiny: TinyModels) -> None:
+    ranges = (("gemma3n_text", 2), ("gemma4_text", 3))
+    for family, cut in ranges:
+        chain = [
+            load(tiny, family, 0, 1, embed=True),
+            load(tiny, family, 1, cut),
+            load(tiny, family, cut, 5, head=True),
+        ]
+        caches = [piece.new_cache(piece.spec.layers) for piece in chain]
+        run_beside(chain, caches, IDS)
+        expected = run_beside(chain, caches, IDS[:, :4])
+        for cache in caches:
+            cache.truncate(IDS.shape[1])
+        assert torch.equal(run_beside(chain, caches, IDS[:, :4]), expected)
+
+
+def test_ids_are_taken_just_where_they_are_needed_and_never_others_than_of_this_model(
+    tiny: TinyModels,
+) -> None:
+    piece = load(tiny, "gemma3n_text", 1, 2)
+    assert (piece.hidden_size, piece.width, piece.tokens_until) == (64, 256, 5)
+    hidden = torch.zeros(1, 2, 256)
+    ids = torch.tensor([[5, 6]])
+    wrong: list[tuple[torch.Tensor | None, str]] = [
+        (None, "need the token ids"),
+        (ids[:, :1], "1 token ids beside the hidden states of 2"),
+        (ids + 130, "from 0 to 130"),
+        (ids.float(), "expected"),
+        (ids[0], "expected"),
+    ]
+    cache = piece.new_cache(LayerRange(1, 2))
+    for given, words in wrong:
+        with pytest.raises(BadInput, match=words):
+            piece.forward(hidden, cache=cache, position=0, want=Want.HIDDEN, ids=given)
+    with pytest.raises(BadInput, match="256"):
+        piece.forward(hidden[..., :64], cache=cache, position=0, want=Want.HIDDEN, ids=ids)
+    piece.forward(hidden, cache=cache, position=0, want=Want.HIDDEN, ids=ids)
+    plain = load(tiny, "llama", 1, 2)
+    with pytest.raises(BadInput, match="no token ids"):
+        plain.forward(
+            torch.zeros(1, 2, 64),
+            cache=plain.new_cache(LayerRange(1, 2)),
+            position=0,
+            want=Want.HIDDEN,
+            ids=ids,
+        )
+
+
+def test_layers_that_share_keys_are_loaded_and_used_whole(tiny: TinyModels) -> None:
+    with pytest.raises(InvalidSlice, match="layers 2:5 share keys"):
+        load(tiny, "gemma3n_text", 1, 3)
+    piece = load(tiny, "gemma3n_text", 1, 5)
+    piece.new_cache(LayerRange(1, 2))
+    with pytest.raises(InvalidSlice, match="layers 2:5 share keys"):
+        piece.new_cache(LayerRange(1, 4))
+
+
+def test_sessions_whose_layers_need_tokens_share_a_forward(tiny: TinyModels) -> None:
+    tail = load(tiny, "gemma3n_text", 2, 5, head=True)
+    alone, steps = [], []
+    for index in range(2):
+        hidden, ids = torch.randn(1, 4 + index, 256), IDS[:, index : 5 + 2 * index][:, : 4 + index]
+        one, other = tail.new_cache(tail.spec.layers), tail.new_cache(tail.spec.layers)
+        for cache in (one, other):
+            tail.forward(hidden, cache=cache, position=0, want=Want.HIDDEN, ids=ids)
+        x, token = torch.randn(1, 1, 256), IDS[:, 7 + index : 8 + index]
+        alone.append(tail.forward(x, cache=one, position=one.length, want=Want.LOGITS, ids=token))
+        steps.append(Step(x, other, other.length, Want.LOGITS, token))
+    together = tail.forward_all(steps)
+    assert tail.last_forward_was_shared
+    for ours, theirs in zip(together, alone, strict=True):
+        assert isinstance(ours, torch.Tensor)
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-3 * float(theirs.abs().max()))

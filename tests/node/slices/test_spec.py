@@ -41,3 +41,10 @@ def test_layers_outside_the_model_or_a_head_not_at_its_end_are_refused(
 
 def test_a_slice_within_the_model_passes() -> None:
     SliceSpec(checkpoint=FOLDER, layers=LayerRange(4, 5), head=True).check(5)
+
+
+def test_layers_that_share_keys_are_not_parted() -> None:
+    spec = SliceSpec(checkpoint=FOLDER, layers=LayerRange(3, 6))
+    spec.check(8, (LayerRange(3, 6),))
+    with pytest.raises(InvalidSlice, match=r"layers 5:8 share keys.*cut at 5 or 8"):
+        spec.check(8, (LayerRange(5, 8),))
