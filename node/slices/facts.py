@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from node import quantised
+from node.quantised import Measured
+from node.slices.errors import BadCheckpoint
 from node.slices.families import load_config, max_positions
 from node.slices.spec import DTYPES
+from wire.tensors import WeightFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +23,10 @@ class ModelFacts:
     max_positions: int
     dtype: str
     """What the weights are stored in, one of `DTYPES`; bfloat16 when the config does not say."""
+    weights: WeightFormat = WeightFormat.NATIVE
+    """What its folder keeps the matrices in."""
+    measured: Measured | None = None
+    """What that cost, where it was measured when the folder was made."""
 
 
 def read_facts(folder: Path) -> ModelFacts:
@@ -28,6 +36,7 @@ def read_facts(folder: Path) -> ModelFacts:
     """
     _, config = load_config(folder)
     stored = _stored_dtype(folder)
+    note = read_note(folder)
     text = config.get_text_config()
     return ModelFacts(
         model_type=config.model_type,
@@ -35,6 +44,8 @@ def read_facts(folder: Path) -> ModelFacts:
         hidden_size=text.hidden_size,
         max_positions=max_positions(text),
         dtype=stored if stored in DTYPES else "bfloat16",
+        weights=note.weights if note is not None else WeightFormat.NATIVE,
+        measured=note.measured if note is not None else None,
     )
 
 
@@ -44,3 +55,11 @@ def _stored_dtype(folder: Path) -> str:
 
     raw = read_json(folder / "config.json", MAX_CONFIG_BYTES)
     return str(raw.get("dtype") or raw.get("torch_dtype"))
+
+
+def read_note(folder: Path) -> quantised.Note | None:
+    """What a folder says of its quantised weights, None where it has none. Raises `BadCheckpoint`."""
+    try:
+        return quantised.read(folder)
+    except quantised.BadNote as error:
+        raise BadCheckpoint(error.path, error.problem, next_step=error.next_step) from error
