@@ -18,6 +18,7 @@ from node.slices.errors import SliceError
 from node.status import StatusLine
 
 _INTERRUPTED: Final = 130
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> NoReturn:
@@ -59,8 +60,10 @@ def _serve(config: NodeConfig, status: StatusLine) -> int:
 
 
 def _quantise(config: QuantiseConfig) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in _STOPS:
+        # What was started with `nohup`, or in the background of a script, goes on.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     status = StatusLine(as_json=config.json)
     try:
         threads.prepare(config.threads)
@@ -79,7 +82,7 @@ def _quantise(config: QuantiseConfig) -> int:
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     # A second signal would cut off the tidying up after the first.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 

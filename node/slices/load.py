@@ -127,8 +127,10 @@ def fill(
         if on_disk.is_unknown(name):
             raise BadCheckpoint(tensor.path, f"is no part of a {config.model_type} model", tensor=name)
 
+    shown = present(sources, family) if present is not None else sources
+
     def check(model: Any) -> None:
-        asked, there = build.untied_elements(model), coded_weights.elements(sources)
+        asked, there = build.untied_elements(model), coded_weights.elements(shown)
         if asked > there + MAX_UNBACKED_ELEMENTS:
             problem = f"asks for {asked} parameters in these layers, the files have {there}"
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
@@ -137,7 +139,6 @@ def fill(
             problem = f"asks for {tables} bytes of tables that are computed, more than {MAX_TABLE_BYTES}"
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
 
-    shown = present(sources, family) if present is not None else sources
     model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, shown)
     return Filled(family=family, model=model, crossing=crossing, names=on_disk, sources=sources)
 

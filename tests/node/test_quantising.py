@@ -88,6 +88,15 @@ def test_the_folder_says_which_model_it_is_and_has_its_other_files(tmp_path: Pat
     assert read_facts(POCKET).weights is WeightFormat.NATIVE
 
 
+def test_licences_go_with_the_weights(tmp_path: Path) -> None:
+    model = Path(shutil.copytree(POCKET, tmp_path / "model"))
+    (model / "LICENSE.txt").write_text("do as you like")
+    (model / "notes.txt").write_text("not part of it")
+    folder = quantised_folder.make(model, WeightFormat.INT8, tmp_path / "out")
+    assert (folder / "LICENSE.txt").read_text() == "do as you like"
+    assert not (folder / "notes.txt").exists()
+
+
 def test_what_it_cost_is_measured_and_told_and_kept(tmp_path: Path) -> None:
     lines = said(config(tmp_path / "out", weights=WeightFormat.INT4_32, tokens=40))
     assert [line["event"] for line in lines] == ["quantising", "quantised"]

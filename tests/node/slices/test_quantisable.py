@@ -120,6 +120,15 @@ def test_a_tensor_is_quantised_if_all_it_becomes_is_rows_of_packed_matrices(
     assert found["lm_head.weight"].tensor.name == "model.embed_tokens.weight"
 
 
+@pytest.mark.parametrize("family", ["gemma2", "llama"])
+def test_a_head_that_shares_the_embedding_asks_for_no_more_than_is_there(
+    models: Callable[[str], Path], tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MAX_UNBACKED_ELEMENTS", 0)
+    folder = quantised_folder.make(models(family), WeightFormat.INT8, tmp_path / "out")
+    assert load(folder, 0, 5, ends="eh", weights=WeightFormat.INT8).spec.head
+
+
 def test_experts_that_are_stored_turned_around_are_quantised_upright(
     models: Callable[[str], Path],
 ) -> None:
