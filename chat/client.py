@@ -101,9 +101,10 @@ class Client:
                 facts = await self._compute.run(read_facts, folder)
                 _check_front(facts, options)
                 checked.set()
-                packed = options.weights not in (None, WeightFormat.NATIVE)
-                dtype = options.dtype or ("bfloat16" if packed else facts.dtype)
-                front = await self._compute.run(_load_front, folder, options, dtype)
+                weights = options.weights or facts.weights
+                native = weights is WeightFormat.NATIVE
+                dtype = options.dtype or (facts.dtype if native else "bfloat16")
+                front = await self._compute.run(_load_front, folder, options, dtype, weights)
             self.model_name = folder.name
             self._loaded = _Loaded(
                 me=identity.peer_id,
@@ -304,13 +305,13 @@ def _check_consent(facts: ModelFacts, options: ClientOptions) -> None:
         )
 
 
-def _load_front(folder: Path, options: ClientOptions, dtype: str) -> Front:
+def _load_front(folder: Path, options: ClientOptions, dtype: str, weights: WeightFormat) -> Front:
     return Front.load(
         folder,
         front_layers=options.front_layers,
         private_ends=options.private_ends,
         dtype=dtype,
-        weights=options.weights or WeightFormat.NATIVE,
+        weights=weights,
     )
 
 

@@ -42,7 +42,8 @@ class ClientOptions:
     dtype: str | None = None
     """`float32`, `bfloat16` or `float16`; the checkpoint's own when None."""
     weights: WeightFormat | None = None
-    """How hosts keep their weights, and this machine its own; None takes any of the hosts', and native here."""
+    """How hosts keep their weights, and this machine its own; None takes any of the hosts', and here
+    those that the checkpoint has."""
     system: str | None = None
     """A system message to begin the conversation with."""
     network: str = "main"

@@ -21,6 +21,7 @@ _EPILOG: Final = """\
 examples:
   lamella-node --model pocket --layers 6:12 --listen 127.0.0.1:7311
   lamella-node --model pocket --layers 0:6 --layers 12:18 --model ~/models/qwen --layers 4:8
+  lamella-node quantise --help        make a smaller folder of a checkpoint, once, for hosts to load
 
 --layers belongs to the --model before it; a --model without --layers is served whole.
 On SIGTERM or Ctrl-C the host takes no new session, lets answers under way finish within
@@ -48,7 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         identity_file=words.identity,
         network=words.network,
         dtype=words.dtype,
-        weights=WeightFormat(words.weights),
+        weights=None if words.weights is None else WeightFormat(words.weights),
         threads=words.threads,
         kv_bytes=words.kv_memory,
         grace_s=words.grace,
@@ -113,10 +114,9 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
     add(
         "--weights",
         choices=[one.value for one in WeightFormat],
-        default=WeightFormat.NATIVE.value,
         metavar="FORMAT",
-        help="bits of the weights: native, int8, int4-32, int4-64 or int4-128 (default native); fewer are "
-        "faster and smaller, and change the answers a little; they need bfloat16",
+        help="bits of the weights: native, int8, int4-32, int4-64 or int4-128 (default: as the folder has them); "
+        "fewer are faster and smaller, and change the answers a little; they need bfloat16",
     )
     add("--threads", type=_threads, metavar="N", help="compute threads (default: one per core)")
     add(

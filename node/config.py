@@ -35,8 +35,8 @@ class NodeConfig:
     network: str = "main"
     dtype: str | None = None
     """The checkpoint's own when None."""
-    weights: WeightFormat = WeightFormat.NATIVE
-    """How the weights are kept."""
+    weights: WeightFormat | None = None
+    """How the weights are kept; as the checkpoint has them when None."""
     threads: int | None = None
     """Threads for computing; chosen from the machine when None."""
     kv_bytes: int = DEFAULT_KV_BYTES

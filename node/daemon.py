@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Final
 
@@ -102,13 +103,16 @@ async def _load(
     folder = checkpoint.resolve(request.model)
     facts = await compute.run(read_facts, folder)
     layers = request.layers or LayerRange(0, facts.num_layers)
-    native = config.weights is WeightFormat.NATIVE
+    weights = config.weights or facts.weights
+    native = weights is WeightFormat.NATIVE
     dtype = config.dtype or (facts.dtype if native else "bfloat16")
     status.say(
         "loading",
-        f"loading {request.model} layers {layers} in {numerics(WIRE_DTYPES[dtype], config.weights)}",
+        f"loading {request.model} layers {layers} in {numerics(WIRE_DTYPES[dtype], weights)}"
+        + (f" ({facts.measured})" if facts.measured is not None else ""),
         model=request.model,
         layers=str(layers),
+        measured=asdict(facts.measured) if facts.measured is not None else None,
     )
     model: ModelId = await asyncio.to_thread(
         checkpoint.model_id, folder, cache_dir=paths.cache_dir(), progress=progress
@@ -118,12 +122,10 @@ async def _load(
         layers=layers,
         head=layers.end == facts.num_layers,
         dtype=dtype,
-        weights=config.weights,
+        weights=weights,
     )
     held = await compute.run(load_slice, spec, progress=progress)
-    return HostedSlice(
-        model=model, name=folder.name, dtype=WIRE_DTYPES[dtype], weights=config.weights, slice=held
-    )
+    return HostedSlice(model=model, name=folder.name, dtype=WIRE_DTYPES[dtype], weights=weights, slice=held)
 
 
 async def _until_stopped(host: SessionHost, stop: asyncio.Event) -> None:

@@ -39,7 +39,7 @@ class StatusLine:
     def progress(self, what: str, fraction: float) -> None:
         """Show how far a long step is, on a terminal only; scripts get whole events."""
         if self._terminal and not self._json:
-            _write(self._err, f"\r{what} {fraction:4.0%}")
+            _write(self._err, f"\r\x1b[K{what} {fraction:4.0%}")
             self._open_line = True
 
     def _tell(self, sentence: str) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 from node.slices import threads
 from node.store import checkpoint
 from wire.tensors import WeightFormat
-from wire.types import LayerRange
 
 if TYPE_CHECKING:
     import torch
@@ -70,23 +68,13 @@ def logits(
     folder: Path, read: Sequence[list[int]], dtype: str, weights: WeightFormat
 ) -> tuple[torch.Tensor, int]:
     """The logits `[N, V]` after every token but each window's last, and the bytes of the weights."""
-    import torch
-
-    from node.slices import tensors
+    from node.slices import quality
     from node.slices.facts import read_facts
-    from node.slices.load import load_slice
-    from node.slices.spec import SliceSpec, Want
+    from node.slices.quality import Reader
 
-    layers = LayerRange(0, read_facts(folder).num_layers)
-    whole = load_slice(
-        SliceSpec(checkpoint=folder, layers=layers, embed=True, head=True, dtype=dtype, weights=weights)
+    return quality.logits(
+        Reader(folder=folder, num_layers=read_facts(folder).num_layers, dtype=dtype, weights=weights), read
     )
-    found = []
-    for ids in read:
-        cache = whole.new_cache(layers)
-        for at, token in enumerate(ids[:-1]):
-            found.append(whole.forward(tensors.from_ids([token]), cache=cache, position=at, want=Want.LOGITS))
-    return torch.stack(found), whole.weight_bytes
 
 
 def compare(
@@ -98,14 +86,16 @@ def compare(
     nbytes: int,
 ) -> Quality:
     """The figures of one format; `following` holds the token that comes after each position."""
+    from node.slices import quality
+
     return Quality(
         weights=weights.value,
         bytes=nbytes,
-        relative_error=float((got - exact).norm() / exact.norm()),
-        relative_error_of_rounding=float((got - native).norm() / native.norm()),
-        top1_agreement=float((got.argmax(1) == exact.argmax(1)).float().mean()),
-        perplexity=_perplexity(got, following),
-        reference_perplexity=_perplexity(exact, following),
+        relative_error=quality.relative_error(got, exact),
+        relative_error_of_rounding=quality.relative_error(got, native),
+        top1_agreement=quality.top1_agreement(got, exact),
+        perplexity=quality.perplexity(got, following),
+        reference_perplexity=quality.perplexity(exact, following),
     )
 
 
@@ -154,13 +144,6 @@ def main() -> None:
                 f"(float32 {found.reference_perplexity:.4f})",
                 flush=True,
             )
-
-
-def _perplexity(found: torch.Tensor, following: Sequence[int]) -> float:
-    import torch
-
-    picked = torch.log_softmax(found.double(), dim=1)[torch.arange(len(following)), torch.tensor(following)]
-    return math.exp(-float(picked.mean()))
 
 
 def _chats(folder: Path) -> Iterator[list[int]]:

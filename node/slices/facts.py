@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from node import quantised
+from node.quantised import Measured
 from node.slices.beside import joined_layers, tokens_until
+from node.slices.errors import BadCheckpoint
 from node.slices.families import load_config, max_positions
 from node.slices.spec import DTYPES
+from wire.tensors import WeightFormat
 from wire.types import LayerRange
 
 
@@ -25,6 +29,10 @@ class ModelFacts:
     """Stretches of layers that no cut may part."""
     dtype: str
     """What the weights are stored in, one of `DTYPES`; bfloat16 when the config does not say."""
+    weights: WeightFormat = WeightFormat.NATIVE
+    """What its folder keeps the matrices in."""
+    measured: Measured | None = None
+    """What that cost, where it was measured when the folder was made."""
 
 
 def read_facts(folder: Path) -> ModelFacts:
@@ -34,6 +42,7 @@ def read_facts(folder: Path) -> ModelFacts:
     """
     family, config = load_config(folder)
     stored = _stored_dtype(folder)
+    note = read_note(folder)
     text = config.get_text_config()
     return ModelFacts(
         model_type=config.model_type,
@@ -43,6 +52,8 @@ def read_facts(folder: Path) -> ModelFacts:
         tokens_until=tokens_until(family.tokens, text),
         joined=joined_layers(text),
         dtype=stored if stored in DTYPES else "bfloat16",
+        weights=note.weights if note is not None else WeightFormat.NATIVE,
+        measured=note.measured if note is not None else None,
     )
 
 
@@ -52,3 +63,11 @@ def _stored_dtype(folder: Path) -> str:
 
     raw = read_json(folder / "config.json", MAX_CONFIG_BYTES)
     return str(raw.get("dtype") or raw.get("torch_dtype"))
+
+
+def read_note(folder: Path) -> quantised.Note | None:
+    """What a folder says of its quantised weights, None where it has none. Raises `BadCheckpoint`."""
+    try:
+        return quantised.read(folder)
+    except quantised.BadNote as error:
+        raise BadCheckpoint(error.path, error.problem, next_step=error.next_step) from error

@@ -8,15 +8,20 @@ buffers are those of the whole model. A tensor that is missing would be filled w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import torch
 from transformers.utils import logging as transformers_logging
 
-from node.slices import beside, build, cache_plan, families, names, threads
-from node.slices.errors import BadCheckpoint, MissingTensor, UnsupportedModel
+from node.slices import beside, build, build_untied, cache_plan, coded_weights, families, names, threads
+from node.slices.coded_weights import Source
+from node.slices.errors import BadCheckpoint, InvalidSlice, MissingTensor, UnsupportedModel
+from node.slices.facts import read_note
+from node.slices.families import Family
 from node.slices.kernels import inner, pack
+from node.slices.kernels.coded import Rows
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec
 from node.slices.weights import Weights
@@ -40,18 +45,71 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
 
     Raises:
         UnsupportedModel: the family is not one whose slices are proven exact.
-        InvalidSlice: the model does not have these layers.
+        InvalidSlice: the model does not have these layers, or its folder holds other weights.
         BadCheckpoint: the files are damaged or incomplete; the message names file and tensor.
+    """
+    note = read_note(spec.checkpoint)
+    if note is not None and note.weights is not spec.weights:
+        raise InvalidSlice(
+            f"{spec.checkpoint} holds {note.weights.value} weights, not {spec.weights.value}; leave the weights out, "
+            "or give the checkpoint that it was quantised from"
+        )
+    filled = fill(spec, coded=note is not None, progress=progress)
+    # Not as the model has it: transformers calls a model's dtype that of its first parameter, whichever that is.
+    if spec.dtype == "bfloat16":
+        embeds = spec.embed or filled.family.tokens == "embedded"
+        widen = filled.crossing.rounds_to is not None
+        pack.pack(filled.model, spec.weights, embed=embeds, widen=widen)
+    for tensor in filled.model.parameters():
+        if isinstance(tensor, Rows):
+            origin = min(tensor.origins)
+            raise BadCheckpoint(origin.path, "is quantised, but is not packed", tensor=origin.name)
+    build.close_positions(filled.model, filled.family, spec.layers, filled.crossing)
+    loaded = Slice(spec, filled.family, filled.model, filled.crossing)
+    if progress is not None:
+        progress(1.0)
+    return loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A family's own model with holes, and its weights as transformers loaded them."""
+
+    family: Family
+    model: Any
+    crossing: build.Crossing
+    names: names.Names
+    sources: Mapping[str, Source]
+    """Where the weights came from, by their names on disk."""
+
+
+def fill(
+    spec: SliceSpec,
+    *,
+    coded: bool = False,
+    untied: bool = False,
+    present: Callable[[Mapping[str, Source], Family], Mapping[str, Any]] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Filled:
+    """Make the model of a slice and fill it.
+
+    Args:
+        coded: whether the checkpoint is quantised.
+        untied: the head has a weight of its own among the tensors, whatever the config says.
+        present: gives transformers other tensors than those on disk, by the same names; they index to tensors.
+
+    Raises: see `load_slice`.
     """
     family, config = families.load_config(spec.checkpoint)
     spec.check(config.get_text_config().num_hidden_layers, beside.joined_layers(config.get_text_config()))
     cache_plan.check_kinds(config.get_text_config(), family.state)
     cls = families.causal_class(family)
+    if untied or (coded and _has_own_head(spec, family)):
+        cls = build_untied.untied_class(cls, family)
     parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
-    outline = _outline(cls, config, spec)
-    on_disk = names.Names(outline, family)
-    packs = spec.dtype == "bfloat16"
-    widen = packs and inner.suits(outline)
+    whole = outline(cls, config, spec)
+    on_disk = names.Names(whole, family)
+    widen = spec.dtype == "bfloat16" and inner.suits(whole)
     crossing = build.Crossing(family.streams, rounds_to=torch.bfloat16 if widen else None)
     done = 0
 
@@ -62,36 +120,46 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
             progress(min(1.0, done / total))
 
     def wanted(name: str) -> bool:
-        return on_disk.needed(name, parts)
+        return on_disk.needed(name, parts) or (coded and on_disk.needed(coded_weights.base_name(name), parts))
 
-    weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read)
+    weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read, codes=coded)
     total = max(1, weights.nbytes)
-    for name, tensor in weights.tensors.items():
+    sources: Mapping[str, Source] = weights.tensors
+    if coded:
+        sources = coded_weights.gather(weights.tensors, pack.GROUPS.get(spec.weights))
+    for name, tensor in sources.items():
         if on_disk.is_unknown(name):
             raise BadCheckpoint(tensor.path, f"is no part of a {config.model_type} model", tensor=name)
 
+    shown = present(sources, family) if present is not None else sources
+
     def check(model: Any) -> None:
-        asked = build.untied_elements(model)
-        if asked > weights.elements + MAX_UNBACKED_ELEMENTS:
-            problem = f"asks for {asked} parameters in these layers, the files have {weights.elements}"
+        asked, there = build.untied_elements(model), coded_weights.elements(shown)
+        if asked > there + MAX_UNBACKED_ELEMENTS:
+            problem = f"asks for {asked} parameters in these layers, the files have {there}"
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
         tables = sum(buffer.nbytes for buffer in model.buffers())
         if tables > MAX_TABLE_BYTES:
             problem = f"asks for {tables} bytes of tables that are computed, more than {MAX_TABLE_BYTES}"
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
 
-    model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, weights)
-    if packs:
-        embeds = spec.embed or family.tokens == "embedded"
-        pack.pack(model, spec.weights, embed=embeds, widen=widen)
-    build.close_positions(model, family, spec.layers, crossing)
-    loaded = Slice(spec, family, model, crossing)
-    if progress is not None:
-        progress(1.0)
-    return loaded
+    model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, shown)
+    return Filled(family=family, model=model, crossing=crossing, names=on_disk, sources=sources)
 
 
-def _outline(cls: Any, config: Any, spec: SliceSpec) -> Any:
+def _has_own_head(spec: SliceSpec, family: Family) -> bool:
+    """Whether the head of a quantised checkpoint is there as codes, also where it shares the embedding's weights."""
+    name = f"{family.head}.weight"
+    found = Weights(
+        spec.checkpoint,
+        wanted=lambda disk_name: coded_weights.base_name(disk_name) == name,
+        on_read=lambda _count: None,
+        codes=True,
+    )
+    return bool(found.tensors)
+
+
+def outline(cls: Any, config: Any, spec: SliceSpec) -> Any:
     """The whole model on the meta device, where it has names and shapes and takes no memory."""
     try:
         with torch.device("meta"):
@@ -110,7 +178,7 @@ def _outline(cls: Any, config: Any, spec: SliceSpec) -> Any:
         ) from error
 
 
-def _fill(cls: Any, config: Any, spec: SliceSpec, weights: Weights) -> Any:
+def _fill(cls: Any, config: Any, spec: SliceSpec, tensors: Mapping[str, Any]) -> Any:
     """Build the model and give it its weights; anything short of complete is an error."""
     threads.load_on_this_thread()
     transformers_logging.set_verbosity_error()
@@ -120,7 +188,7 @@ def _fill(cls: Any, config: Any, spec: SliceSpec, weights: Weights) -> Any:
             model, info = cls.from_pretrained(
                 None,
                 config=config,
-                state_dict=dict(weights.tensors),
+                state_dict=dict(tensors),
                 dtype=getattr(torch, spec.dtype),
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
@@ -129,7 +197,7 @@ def _fill(cls: Any, config: Any, spec: SliceSpec, weights: Weights) -> Any:
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise BadCheckpoint(spec.checkpoint, f"its tensors do not fit its config ({error})") from error
     for name, stored, expected in sorted(info["mismatched_keys"]):
-        path = weights.tensors[name].path if name in weights.tensors else spec.checkpoint
+        path = tensors[name].path if name in tensors else spec.checkpoint
         raise BadCheckpoint(
             path, f"has shape {list(stored)}, the config asks for {list(expected)}", tensor=name
         )

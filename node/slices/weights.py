@@ -27,6 +27,9 @@ MAX_INDEX_BYTES: Final = 64 * 1024 * 1024
 """Security limit: `model.safetensors.index.json`."""
 
 _DTYPES: Final = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+_CODES: Final = {"I8": torch.int8, "U8": torch.uint8}
+"""What the codes of a quantised checkpoint are stored in."""
+_ALL: Final = {**_DTYPES, **_CODES}
 _EXPONENTS: Final = {
     "F32": (np.uint32, np.uint32(0x7F80_0000)),
     "BF16": (np.uint16, np.uint16(0x7F80)),
@@ -51,9 +54,14 @@ class StoredTensor:
     on_read: Callable[[int], None]
     """Told the bytes after each read."""
 
-    def check_dtype(self) -> None:
-        """Raise `BadCheckpoint` if it is stored as something that weights are not stored in."""
-        if self.stored_dtype not in _DTYPES:
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it is stored as, once that was checked."""
+        return _ALL[self.stored_dtype]
+
+    def check_dtype(self, *, codes: bool = False) -> None:
+        """Raise `BadCheckpoint` if it is stored as something that weights, or `codes`, are not stored in."""
+        if self.stored_dtype not in (_ALL if codes else _DTYPES):
             raise BadCheckpoint(
                 self.path,
                 f"is stored as {self.stored_dtype}, not as one of {', '.join(_DTYPES)}",
@@ -67,31 +75,42 @@ class StoredTensor:
 
     def read(self) -> torch.Tensor:
         """The tensor, in memory of its own."""
-        tensor = torch.empty(self.shape, dtype=_DTYPES[self.stored_dtype])
-        if self.nbytes:
-            memory = tensor.view(-1).view(torch.uint8).numpy()
-            self._fill(memory.data)
-            self._check_finite(memory)
-        self.on_read(self.nbytes)
+        tensor = torch.empty(self.shape, dtype=self.dtype)
+        self._read(tensor, self.offset)
         return tensor
+
+    def read_rows(self, start: int, end: int) -> torch.Tensor:
+        """Rows `[end - start, I]` of the tensor `[..., I]`, counted over all dimensions but the last."""
+        tensor = torch.empty(end - start, self.shape[-1], dtype=self.dtype)
+        self._read(tensor, self.offset + start * self.shape[-1] * tensor.itemsize)
+        return tensor
+
+    def _read(self, tensor: torch.Tensor, offset: int) -> None:
+        if tensor.nbytes:
+            memory = tensor.view(-1).view(torch.uint8).numpy()
+            self._fill(memory.data, offset)
+            self._check_finite(memory)
+        self.on_read(tensor.nbytes)
 
     def _check_finite(self, memory: npt.NDArray[np.uint8]) -> None:
         """Raise `BadCheckpoint` for NaN or infinity. Not by torch: its pool of threads belongs to another thread."""
+        if self.stored_dtype in _CODES:
+            return
         kind, exponent = _EXPONENTS[self.stored_dtype]
         words = memory.view(kind)
         for start in range(0, len(words), _CHECKED_AT_ONCE):
             if ((words[start : start + _CHECKED_AT_ONCE] & exponent) == exponent).any():
                 raise BadCheckpoint(self.path, "holds NaN or infinity", tensor=self.name)
 
-    def _fill(self, view: memoryview) -> None:
+    def _fill(self, view: memoryview, offset: int) -> None:
         try:
             file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
             raise BadCheckpoint(self.path, f"cannot be read ({error.strerror})", tensor=self.name) from error
         try:
             done = 0
-            while done < self.nbytes:
-                count = os.preadv(file, [view[done : done + (1 << 30)]], self.offset + done)
+            while done < len(view):
+                count = os.preadv(file, [view[done : done + (1 << 30)]], offset + done)
                 if count == 0:
                     raise BadCheckpoint(self.path, "the file ends inside it", tensor=self.name)
                 done += count
@@ -105,13 +124,19 @@ class Weights:
     """The tensors of one checkpoint by their names on disk. Opening reads no more than headers."""
 
     def __init__(
-        self, folder: Path, *, wanted: Callable[[str], bool], on_read: Callable[[int], None]
+        self,
+        folder: Path,
+        *,
+        wanted: Callable[[str], bool],
+        on_read: Callable[[int], None],
+        codes: bool = False,
     ) -> None:
         """
         Args:
             folder: the checkpoint.
             wanted: whether a tensor of this name on disk is needed; files without any are not even opened.
             on_read: told the number of bytes after each tensor that is read.
+            codes: whether it is quantised, so that tensors may be stored as codes.
 
         Raises:
             PickleWeights: there are only pickles.
@@ -123,7 +148,7 @@ class Weights:
             for name in names if names is not None else filter(wanted, stored):
                 if name not in stored:
                     raise BadCheckpoint(path, "the index says it is in this file, but it is not", tensor=name)
-                stored[name].check_dtype()
+                stored[name].check_dtype(codes=codes)
                 self._tensors[name] = stored[name]
 
     @property
@@ -135,11 +160,6 @@ class Weights:
     def nbytes(self) -> int:
         """Bytes on disk of the wanted tensors together."""
         return sum(tensor.nbytes for tensor in self._tensors.values())
-
-    @property
-    def elements(self) -> int:
-        """Numbers in the wanted tensors together."""
-        return sum(math.prod(tensor.shape) for tensor in self._tensors.values())
 
 
 def _files(folder: Path, wanted: Callable[[str], bool]) -> dict[Path, list[str] | None]:
@@ -201,7 +221,7 @@ def _entry(
         raise BadCheckpoint(path, "its header entry is malformed", tensor=name)
     if data_start + end > size:
         raise BadCheckpoint(path, f"ends at byte {data_start + end}, but the file has {size}", tensor=name)
-    if dtype in _DTYPES and end - start != math.prod(shape) * _DTYPES[dtype].itemsize:
+    if dtype in _ALL and end - start != math.prod(shape) * _ALL[dtype].itemsize:
         raise BadCheckpoint(path, f"{end - start} bytes cannot be {dtype}{list(shape)}", tensor=name)
     return StoredTensor(name, path, dtype, shape, data_start + start, end - start, on_read)
 

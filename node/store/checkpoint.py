@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from node import quantised
 from node.paths import make_private
 from node.store.errors import BadCheckpoint, UnknownModel
 from node.store.safetensors_header import TensorPlace, read_header
@@ -30,6 +31,7 @@ SINGLE: Final = "model.safetensors"
 _MAX_INDEX_BYTES: Final = 64 * 1024 * 1024
 _MAX_FILE_NAME_BYTES: Final = 255
 _MAX_SMALL_FILE_BYTES: Final = 64 * 1024 * 1024
+_LICENCES: Final = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -136,7 +138,17 @@ def build_manifest(folder: Path, *, progress: Callable[[float], None] | None = N
 
 
 def model_id(folder: Path, *, cache_dir: Path, progress: Callable[[float], None] | None = None) -> ModelId:
-    """Return the id of the model in a folder, from the cache when no file has changed since. Raises `BadCheckpoint`."""
+    """Return the id of the model in a folder, from the cache when no file has changed since.
+
+    A quantised folder says which model it was made from; its weights are that model's, in fewer bits.
+
+    Raises:
+        BadCheckpoint: the files are damaged or incomplete.
+        BadNote: the folder's word on its model cannot be read.
+    """
+    note = quantised.read(folder)
+    if note is not None:
+        return note.model
     fingerprint = _fingerprint(folder)
     cached = cache_dir / "model-ids" / fingerprint
     try:
@@ -148,6 +160,23 @@ def model_id(folder: Path, *, cache_dir: Path, progress: Callable[[float], None]
             f"the files of {folder} changed while they were read", "try again once they are complete"
         )
     _remember(cached, str(found))
+    return found
+
+
+def small_files(folder: Path) -> dict[str, bytes]:
+    """The files of a checkpoint beside its weights, and the licences it came with. Raises `BadCheckpoint`."""
+    found: dict[str, bytes] = {}
+    try:
+        licences = sorted(
+            path.name for path in folder.iterdir() if path.name.startswith(_LICENCES) and path.is_file()
+        )
+        for name in (*SMALL_FILES, *licences):
+            try:
+                found[name] = _bytes_of(folder / name, _MAX_SMALL_FILE_BYTES)
+            except FileNotFoundError:
+                continue
+    except OSError as error:
+        raise _unreadable(Path(error.filename or folder), error) from error
     return found
 
 

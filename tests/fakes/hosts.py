@@ -44,7 +44,7 @@ class HostOptions:
     """What hosts of one test have in common."""
 
     dtype: str | None = "float32"
-    weights: str = "native"
+    weights: str | None = "native"
     threads: int = 1
     network: str = "main"
     kv_memory: str = "256M"
@@ -223,7 +223,8 @@ def start(identity: Path, model: Path, layers: str, options: HostOptions | None 
         "--grace",
         str(options.grace_s),
     ]
-    arguments += ["--weights", options.weights]
+    if options.weights is not None:
+        arguments += ["--weights", options.weights]
     if options.dtype is not None:
         arguments += ["--dtype", options.dtype]
     return Host(arguments)

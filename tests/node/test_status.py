@@ -60,7 +60,10 @@ def test_progress_moves_on_a_terminal_and_the_next_sentence_begins_a_line() -> N
         status.progress("loading", fraction)
     status.say("ready", "ready")
     status.say("stopped", "stopped")
-    assert err.getvalue() == "\rloading   0%\rloading  50%\rloading 100%\nready\nstopped\n"
+    assert (
+        err.getvalue()
+        == "".join(f"\r\x1b[Kloading {part}" for part in ("  0%", " 50%", "100%")) + "\nready\nstopped\n"
+    )
 
 
 @pytest.mark.parametrize("as_json", [True, False])

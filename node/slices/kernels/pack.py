@@ -8,7 +8,7 @@ host serves follows from the model and the format. Models in float32 and float16
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 from torch import nn
@@ -24,15 +24,30 @@ COLUMNS_MULTIPLE: Final = 16
 GROUPS: Final = {WeightFormat.INT4_32: 32, WeightFormat.INT4_64: 64, WeightFormat.INT4_128: 128}
 
 
-def pack(model: Any, weights: WeightFormat, *, embed: bool, widen: bool) -> None:
-    """Replace the linear modules of a model in bfloat16.
+class Replace(Protocol):
+    """Makes the module that takes the place of one linear module."""
+
+    def __call__(self, linear: nn.Linear, weights: WeightFormat) -> nn.Module: ...
+
+
+def pack(
+    model: Any,
+    weights: WeightFormat,
+    *,
+    embed: bool,
+    widen: bool = False,
+    replace: Replace | None = None,
+) -> None:
+    """Replace the linear modules of a model in bfloat16; any other is left to torch by the caller.
 
     Args:
         weights: what to keep the matrices in.
         embed: whether the embedding is used, and not only loaded for a head that shares its weights.
         widen: whether the model is to compute at float32 between its matrices (`inner.suits`).
+        replace: makes what takes the place of a linear module; `replacement`, other than for who only wants to know.
     """
-    make = partial(replacement, weights=weights)
+    replace = replace or replacement
+    make = partial(replace, weights=weights)
     head = model.get_output_embeddings()
     with torch.no_grad():
         # Only modules with parts: a list that held the linear modules would keep all that is replaced in memory.
@@ -45,7 +60,7 @@ def pack(model: Any, weights: WeightFormat, *, embed: bool, widen: bool) -> None
                 # Some families keep a few modules in float32, whatever the model computes in.
                 if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16:
                     kept = head_format(weights) if child is head else weights
-                    setattr(module, name, replacement(child, kept))
+                    setattr(module, name, replace(child, kept))
     half.settle(model)
     if not embed and not isinstance(model.get_output_embeddings(), (nn.Linear, DenseLinear)):
         _drop_embedding(model)
@@ -60,13 +75,20 @@ def head_format(weights: WeightFormat) -> WeightFormat:
 
 def replacement(linear: nn.Linear, weights: WeightFormat) -> nn.Module:
     """The module that takes the place of one linear module."""
-    odd = linear.out_features < LEAST_ROWS or linear.in_features % COLUMNS_MULTIPLE
-    if weights is WeightFormat.NATIVE or odd:
+    kept = kept_format(linear.out_features, linear.in_features, weights)
+    if kept is WeightFormat.NATIVE:
         return half.dense(linear)
+    return Int4Linear(linear, GROUPS[kept]) if kept in GROUPS else Int8Linear(linear)
+
+
+def kept_format(rows: int, columns: int, weights: WeightFormat) -> WeightFormat:
+    """What a matrix of this shape is kept in when `weights` are asked for."""
+    if weights is WeightFormat.NATIVE or rows < LEAST_ROWS or columns % COLUMNS_MULTIPLE:
+        return WeightFormat.NATIVE
     group = GROUPS.get(weights)
-    if group is None or linear.in_features % group or linear.out_features % tiles.ROWS_MULTIPLE:
-        return Int8Linear(linear)
-    return Int4Linear(linear, group)
+    if group is None or columns % group or rows % tiles.ROWS_MULTIPLE:
+        return WeightFormat.INT8
+    return weights
 
 
 def _drop_embedding(model: Any) -> None:

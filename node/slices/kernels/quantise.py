@@ -40,8 +40,22 @@ class Int4(NamedTuple):
     """`[O, I / G]` bfloat16."""
 
 
+class Stored(torch.Tensor):
+    """Weights `[O, I]` that were quantised before: their codes are given as they are, and not computed again."""
+
+    def as_int8(self) -> Int8:
+        """The codes and scales of 8 bits. Raises `BadCheckpoint` when they are of another format."""
+        raise NotImplementedError
+
+    def as_int4(self, group: int) -> Int4:
+        """The codes, scales and zero points of 4 bits. Raises `BadCheckpoint` when they are of another format."""
+        raise NotImplementedError
+
+
 def to_int8(weight: torch.Tensor) -> Int8:
     """Round each row of `[O, I]` to 255 levels that are symmetric around zero."""
+    if isinstance(weight, Stored):
+        return weight.as_int8()
     full = weight.float()
     scale = _scale(full.abs().amax(dim=1) / INT8_MOST)
     codes = torch.round(full / scale.float().unsqueeze(1)).clamp_(-INT8_MOST, INT8_MOST)
@@ -58,6 +72,8 @@ def to_int4(weight: torch.Tensor, group: int) -> Int4:
 
     Raises `ValueError` when a row does not divide into groups.
     """
+    if isinstance(weight, Stored):
+        return weight.as_int4(group)
     rows, columns = weight.shape
     if columns % group:
         raise ValueError(f"rows of {columns} weights do not divide into groups of {group}")

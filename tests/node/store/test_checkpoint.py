@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
+from node import quantised
 from node.errors import NodeError
+from node.quantised import Note
 from node.store import checkpoint
 from node.store.checkpoint import build_manifest, model_id, resolve, weight_files
 from node.store.errors import BadCheckpoint, StoreError, UnknownModel
 from tests.fakes.checkpoints import write_checkpoint, write_index, write_raw, write_shard
 from wire import limits
 from wire.manifest import Manifest
+from wire.tensors import WeightFormat
 from wire.types import ModelId
 
 TENSORS = {"model.a": b"0123", "model.b": b"4567", "model.c": b"89"}
@@ -387,3 +390,9 @@ def test_a_link_that_leads_in_a_circle_is_refused(folder: Path, cache: Path) -> 
     path.unlink()
     path.symlink_to(path)
     refused(lambda: model_id(folder, cache_dir=cache), "Too many levels of symbolic links")
+
+
+def test_a_quantised_folder_is_the_model_that_it_was_made_from(folder: Path, cache: Path) -> None:
+    note = Note(model=ModelId(bytes(32)), weights=WeightFormat.INT8)
+    (folder / quantised.FILE).write_bytes(quantised.encode(note))
+    assert model_id(folder, cache_dir=cache) == note.model
