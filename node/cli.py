@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from node.config import DEFAULT_GRACE_S, DEFAULT_KV_BYTES, DTYPES, NodeConfig, SliceRequest
+from node.config import DEFAULT_GRACE_S, DTYPES, NodeConfig, SliceRequest
+from node.slices.spec import CPU, is_device
 from node.status import StatusLine
 from wire import limits
 from wire.errors import InvalidValue
@@ -51,6 +52,7 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         dtype=words.dtype,
         weights=None if words.weights is None else WeightFormat(words.weights),
         threads=words.threads,
+        device=words.device,
         kv_bytes=words.kv_memory,
         grace_s=words.grace,
         json=words.json,
@@ -118,13 +120,20 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         help="bits of the weights: native, int8, int4-32, int4-64 or int4-128 (default: as the folder has them); "
         "fewer are faster and smaller, and change the answers a little; they need bfloat16",
     )
+    add(
+        "--device",
+        type=_device,
+        default=CPU,
+        metavar="DEVICE",
+        help="where to hold and compute the layers: cpu, cuda or cuda:N (default cpu); a GPU needs a CUDA build of "
+        "torch, and is untested so far",
+    )
     add("--threads", type=_threads, metavar="N", help="compute threads (default: one per core)")
     add(
         "--kv-memory",
         type=_bytes,
-        default=DEFAULT_KV_BYTES,
         metavar="SIZE",
-        help="memory for sessions, as in 512M or 4G (default 1G)",
+        help="memory for sessions, as in 512M or 4G (default 1G; on a GPU half of what the layers leave free)",
     )
     add(
         "--grace",
@@ -171,6 +180,12 @@ def _network(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"a network name is 1 to {limits.MAX_AGENT_CHARS} printable characters"
         )
+    return text
+
+
+def _device(text: str) -> str:
+    if not is_device(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a device; write cpu, cuda, or cuda:0")
     return text
 
 

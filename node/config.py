@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.slices.spec import CPU
 from wire.tensors import WeightFormat
 from wire.types import Address, LayerRange
 
@@ -39,8 +40,10 @@ class NodeConfig:
     """How the weights are kept; as the checkpoint has them when None."""
     threads: int | None = None
     """Threads for computing; chosen from the machine when None."""
-    kv_bytes: int = DEFAULT_KV_BYTES
-    """Memory for the KV caches of all sessions."""
+    device: str = CPU
+    """Where the slices are held and computed: `cpu`, `cuda`, or `cuda:N`."""
+    kv_bytes: int | None = None
+    """Memory for the KV caches of all sessions; `DEFAULT_KV_BYTES`, or by the GPU's memory, when None."""
     grace_s: float = DEFAULT_GRACE_S
     """How long answers under way may go on after a stop is asked for."""
     json: bool = False

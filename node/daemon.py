@@ -11,16 +11,17 @@ from importlib.metadata import version
 from typing import Final
 
 from node import keyfile, paths
-from node.config import NodeConfig, SliceRequest
+from node.config import DEFAULT_KV_BYTES, NodeConfig, SliceRequest
 from node.errors import NodeError
 from node.forward import SessionHost
 from node.hosting import HostedSlice
+from node.slices import device
 from node.slices.budget import KVBudget
 from node.slices.compute import ComputeThread
 from node.slices.errors import SliceError
 from node.slices.facts import read_facts
 from node.slices.load import load_slice
-from node.slices.spec import SliceSpec
+from node.slices.spec import CPU, SliceSpec
 from node.status import StatusLine
 from node.store import checkpoint
 from node.transport.pool import LinkPool
@@ -44,7 +45,7 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
     _on_signals(stop, now)
     identity = keyfile.load_or_create(config.identity_file or paths.identity_file())
     compute = ComputeThread(config.threads)
-    budget = KVBudget(config.kv_bytes)
+    budget = KVBudget(0)
     host = SessionHost(me=identity.peer_id, compute=compute, budget=budget)
     pool = LinkPool(
         identity,
@@ -59,9 +60,13 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
     try:
         # The port first: a port that is taken should be told before a model is loaded.
         address = await pool.listen(config.listen)
+        await compute.run(device.opened, config.device)
+        if config.device != CPU:
+            log.warning(device.UNTESTED)
         loaded: list[HostedSlice] = []
         for request in config.slices:
             loaded += [await _load(request, config, compute, status, stop)]
+        budget.resize(await compute.run(device.kv_bytes, config.device, config.kv_bytes, DEFAULT_KV_BYTES))
         host.slices = tuple(loaded)
         status.say(
             "ready",
@@ -70,7 +75,8 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
             address=str(address),
             network=config.network,
             pid=os.getpid(),
-            kv_bytes=config.kv_bytes,
+            device=config.device,
+            kv_bytes=budget.total,
             slices=[_facts(one) for one in loaded],
         )
         await _until_stopped(host, stop)
@@ -109,6 +115,7 @@ async def _load(
     status.say(
         "loading",
         f"loading {request.model} layers {layers} in {numerics(WIRE_DTYPES[dtype], weights)}"
+        + (f" on {config.device}" if config.device != CPU else "")
         + (f" ({facts.measured})" if facts.measured is not None else ""),
         model=request.model,
         layers=str(layers),
@@ -123,6 +130,7 @@ async def _load(
         head=layers.end == facts.num_layers,
         dtype=dtype,
         weights=weights,
+        device=config.device,
     )
     held = await compute.run(load_slice, spec, progress=progress)
     return HostedSlice(model=model, name=folder.name, dtype=WIRE_DTYPES[dtype], weights=weights, slice=held)

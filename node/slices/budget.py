@@ -32,6 +32,12 @@ class KVBudget:
         """Bytes that can still be reserved."""
         return self._total - self._used
 
+    def resize(self, total_bytes: int) -> None:
+        """Have another total, of no less than is reserved now."""
+        if total_bytes < self._used:
+            raise ValueError(f"a budget of {total_bytes} bytes is less than the {self._used} reserved")
+        self._total = total_bytes
+
     def reserve(self, key: Hashable, nbytes: int) -> None:
         """Reserve `nbytes` under `key`, in place of what it held before.
 

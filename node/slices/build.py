@@ -22,6 +22,7 @@ from node.slices import adapters
 from node.slices.boundary import folded, unfolded
 from node.slices.errors import UnsupportedModel
 from node.slices.families import Family
+from node.slices.kernels import gpu
 from node.slices.kernels.linear import KernelLinear
 from node.slices.names import Parts, Place, is_tied, needed
 from node.slices.recorded import Recorded, record
@@ -139,8 +140,10 @@ class NoTable(nn.Module):
         super().__init__()
         self.dtype = dtype
 
-    def forward(self, *_args: Any, **_kwargs: Any) -> torch.Tensor:
-        return torch.zeros(1, 1, 1, dtype=self.dtype)
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Zeros `[1, 1, 1]`, where what is asked for is."""
+        asked = (one.device for one in (*args, *kwargs.values()) if isinstance(one, torch.Tensor))
+        return torch.zeros(1, 1, 1, dtype=self.dtype, device=next(asked, None))
 
 
 class NoEmbedding(nn.Module):
@@ -153,7 +156,7 @@ class NoEmbedding(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Zeros `[1, T, D]` for ids `[1, T]`."""
-        return torch.zeros(*ids.shape, self.size, dtype=self.dtype)
+        return torch.zeros(*ids.shape, self.size, dtype=self.dtype, device=ids.device)
 
 
 def holed_class(
@@ -252,6 +255,7 @@ def untied_elements(model: Any) -> int:
 
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of all parameters and buffers, tied ones once, and of what kernels packed."""
-    tensors = {t.data_ptr(): t.nbytes for t in (*model.parameters(), *model.buffers())}
+    held = (part for tensor in (*model.parameters(), *model.buffers()) for part in gpu.parts(tensor))
+    tensors = {part.data_ptr(): part.nbytes for part in held}
     packed = sum(module.packed_bytes for module in model.modules() if isinstance(module, KernelLinear))
     return cast(int, sum(tensors.values())) + packed

@@ -25,14 +25,15 @@ Shape = tuple[torch.dtype, tuple[int, ...]]
 class CachePlan:
     """Makes the caches of one slice."""
 
-    def __init__(self, config: Any, dtype: torch.dtype) -> None:
-        """Read a model's config; keys and values are kept in `dtype`.
+    def __init__(self, config: Any, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
+        """Read a model's config; keys and values are kept in `dtype`, on `device`.
 
         Raises:
             UnsupportedModel: a layer keeps something that no cache here holds.
         """
         self._config = config
         self._dtype = dtype
+        self.device = device
         self.kinds, self.windows = layer_kinds(config)
         self.max_positions = max_positions(config)
         self.templates: dict[int, Any] = {}

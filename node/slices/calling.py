@@ -13,12 +13,21 @@ from node.slices.errors import UnsupportedModel
 class Calling:
     """The arguments of one model's forward."""
 
-    def __init__(self, model: Any, decoder: Any, *, tokens: str = "", shares_keys: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        decoder: Any,
+        *,
+        tokens: str = "",
+        shares_keys: bool = False,
+        device: torch.device | None = None,
+    ) -> None:
         """Look at the forwards of the `*ForCausalLM` and of its decoder.
 
         Args:
             tokens: what its layers need of the tokens (`families.Family.tokens`).
             shares_keys: whether some of its layers attend to the keys of others.
+            device: where the model is.
 
         Raises:
             UnsupportedModel: the decoder takes no cache that a session could keep.
@@ -32,7 +41,7 @@ class Calling:
         """The others count positions from the cache's length, which is the session's."""
         takes_last = "logits_to_keep" in inspect.signature(model.forward).parameters
         # Told a number, a decoder may leave out the other tokens in its last layers; told which, it computes all.
-        last: Any = torch.tensor([-1]) if shares_keys else 1
+        last: Any = torch.tensor([-1], device=device) if shares_keys else 1
         self.last_only: dict[str, Any] = {"logits_to_keep": last} if takes_last else {}
         """What the model is told besides, where only the last token's logits are wanted."""
         self._hidden_size: int = model.config.get_text_config().hidden_size
@@ -50,7 +59,7 @@ class Calling:
             ids: of the tokens whose hidden states `x` are, `[1, T]` int64, where the layers need them.
         """
         if ids is None and self._always_ids:
-            ids = torch.zeros(x.shape[:2], dtype=torch.int64)
+            ids = x.new_zeros(x.shape[:2], dtype=torch.int64)
         arguments: dict[str, Any] = {"use_cache": True, self._cache_name: cache}
         if x.dtype is torch.int64:
             arguments["input_ids"] = x

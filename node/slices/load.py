@@ -15,7 +15,17 @@ from typing import Any, Final, cast
 import torch
 from transformers.utils import logging as transformers_logging
 
-from node.slices import beside, build, build_untied, cache_plan, coded_weights, families, names, threads
+from node.slices import (
+    beside,
+    build,
+    build_untied,
+    cache_plan,
+    coded_weights,
+    device,
+    families,
+    names,
+    threads,
+)
 from node.slices.coded_weights import Source
 from node.slices.errors import BadCheckpoint, InvalidSlice, MissingTensor, UnsupportedModel
 from node.slices.facts import read_note
@@ -23,7 +33,7 @@ from node.slices.families import Family
 from node.slices.kernels import inner, pack
 from node.slices.kernels.coded import Rows
 from node.slices.slice import Slice
-from node.slices.spec import SliceSpec
+from node.slices.spec import CPU, SliceSpec
 from node.slices.weights import Weights
 
 MAX_UNBACKED_ELEMENTS: Final = 1 << 24
@@ -45,19 +55,28 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
 
     Raises:
         UnsupportedModel: the family is not one whose slices are proven exact.
-        InvalidSlice: the model does not have these layers, or its folder holds other weights.
+        InvalidSlice: the model does not have these layers, its folder holds other weights, or the device is not
+            there or cannot hold them.
         BadCheckpoint: the files are damaged or incomplete; the message names file and tensor.
     """
+    device.opened(spec.device)
     note = read_note(spec.checkpoint)
     if note is not None and note.weights is not spec.weights:
         raise InvalidSlice(
             f"{spec.checkpoint} holds {note.weights.value} weights, not {spec.weights.value}; leave the weights out, "
             "or give the checkpoint that it was quantised from"
         )
+    if note is not None and spec.device != CPU:
+        raise InvalidSlice(
+            f"{spec.checkpoint} was quantised ahead of time, which only --device cpu can use so far; give the "
+            "checkpoint that it was quantised from, with --weights"
+        )
     filled = fill(spec, coded=note is not None, progress=progress)
     # Not as the model has it: transformers calls a model's dtype that of its first parameter, whichever that is.
-    if spec.dtype == "bfloat16":
-        embeds = spec.embed or filled.family.tokens == "embedded"
+    embeds = spec.embed or filled.family.tokens == "embedded"
+    if spec.device != CPU:
+        device.place(filled.model, spec, embed=embeds)
+    elif spec.dtype == "bfloat16":
         widen = filled.crossing.rounds_to is not None
         pack.pack(filled.model, spec.weights, embed=embeds, widen=widen)
     for tensor in filled.model.parameters():
@@ -109,7 +128,7 @@ def fill(
     parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
     whole = outline(cls, config, spec)
     on_disk = names.Names(whole, family)
-    widen = spec.dtype == "bfloat16" and inner.suits(whole)
+    widen = spec.device == CPU and spec.dtype == "bfloat16" and inner.suits(whole)
     crossing = build.Crossing(family.streams, rounds_to=torch.bfloat16 if widen else None)
     done = 0
 

@@ -31,7 +31,7 @@ _DTYPES: Final = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.flo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedState:
-    """The state of a session at one length, in memory of its own."""
+    """The state of a session at one length, in memory of its own: the processor's, wherever the slice is."""
 
     layers: LayerRange
     length: int
@@ -42,7 +42,7 @@ class SavedState:
 def snapshot(cache: SliceCache) -> SavedState:
     """Copy the state of a session. Raises `CacheBroken` if there is none to speak of."""
     cache.check_usable()
-    tensors = {name: tensor.clone() for name, tensor in cache.held().items()}
+    tensors = {name: tensor.to("cpu", copy=True) for name, tensor in cache.held().items()}
     return SavedState(layers=cache.layers, length=cache.length, tensors=tensors)
 
 
@@ -56,7 +56,7 @@ def restore(cache: SliceCache, state: SavedState) -> None:
     plan = _plan_of(cache)
     cache.truncate(0)
     if state.length:
-        copies = {name: tensor.clone() for name, tensor in state.tensors.items()}
+        copies = {name: tensor.to(plan.device, copy=True) for name, tensor in state.tensors.items()}
         cache.hold(copies, state.length, plan.templates)
 
 

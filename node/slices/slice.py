@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-from node.slices import beside, build, families, recorded
+from node.slices import beside, build, device, families, recorded
 from node.slices.cache import SliceCache
 from node.slices.cache_plan import CachePlan
 from node.slices.calling import Calling
@@ -29,7 +29,7 @@ from node.slices.errors import (
 from node.slices.families import Family
 from node.slices.kernels import inner
 from node.slices.kernels.attention import Attention
-from node.slices.spec import SliceSpec, Want
+from node.slices.spec import CPU, SliceSpec, Want
 from node.slices.together import Step, TogetherCache
 from wire.types import LayerRange
 
@@ -54,22 +54,28 @@ class Slice:
         self.max_positions: int = families.max_positions(config)
         self.dtype: torch.dtype = getattr(torch, spec.dtype)
         """Of hidden states that go in and come out."""
+        self._device = device.opened(spec.device)
+        on_cpu = spec.device == CPU
         self._inner = self.dtype if crossing.rounds_to is None else inner.DTYPE
         self.weight_bytes = build.weight_bytes(model)
         self._model = model
         self._decoder = build.decoder_of(model, family)
         self._crossing = crossing
         self._attention = Attention(
-            model, may_rename=not family.names_attention, packed=self.dtype is torch.bfloat16
+            model, may_rename=not family.names_attention, packed=on_cpu and self.dtype is torch.bfloat16
         )
-        self._plan = CachePlan(config, self.dtype)
+        self._plan = CachePlan(config, self.dtype, self._device)
         self.tokens_until = beside.tokens_until(family.tokens, config)
         """The layers before this one need their tokens' ids beside the hidden states; 0 where none does."""
         self.joined = beside.joined_layers(config)
         """Stretches of layers that no session may part."""
         self._key_sources = beside.key_sources(config)
         self._calling = Calling(
-            model, self._decoder, tokens=family.tokens, shares_keys=bool(self._key_sources)
+            model,
+            self._decoder,
+            tokens=family.tokens,
+            shares_keys=bool(self._key_sources),
+            device=self._device,
         )
         self.steps_together = (
             family.together in ("new", "joined")
@@ -85,7 +91,7 @@ class Slice:
         attends_to_cache = self.steps_together and not self._joined and not self._key_sources
         self._may_omit_masks = attends_to_cache and self._attention.ignores_open_masks
         crossing.attend = self._attention.attend
-        crossing.seen = {} if attends_to_cache and family.streams is None else None
+        crossing.seen = {} if on_cpu and attends_to_cache and family.streams is None else None
         self.width = self.hidden_size if family.streams is None else self._streams_width()
         """W, of the hidden states `[1, T, W]` that pass between layers."""
         self._fixed_bytes, self._bytes_per_position = self._measure()
@@ -155,22 +161,21 @@ class Slice:
         self._check(Step(x, cache, position, want, ids))
         count = x.shape[1]
         self.last_forward_was_shared = False
-        hidden = None if x.dtype is torch.int64 else x.to(self._inner)
+        x, ids, hidden = self._moved(x, ids)
         sees_all = self._attention.one() if count == 1 and self._may_omit_masks else nullcontext()
         with torch.inference_mode(), sees_all:
-            positions = torch.arange(position, position + count).unsqueeze(0)
+            positions = torch.arange(position, position + count, device=self._device).unsqueeze(0)
             given = x if hidden is None else hidden
             arguments = self._calling.arguments(given, positions, cache.model_cache, ids)
             self._crossing.begin(cache.layers, hidden)
             cache.mark_broken()
             try:
                 if want is Want.LOGITS:
-                    out: torch.Tensor = (
-                        self._model(**arguments, **self._calling.last_only).logits[0, -1].float()
-                    )
+                    out = self._model(**arguments, **self._calling.last_only).logits[0, -1].float()
                 else:
                     self._decoder(**arguments)
                     out = self._crossing.take().to(self.dtype)
+                out = device.to_host(out)
             except _FAULTS as error:
                 raise ForwardFailed(f"layers {cache.layers} of {self.model_type}: {error}") from error
             finally:
@@ -211,27 +216,27 @@ class Slice:
         try:
             for step in steps:
                 self._check(step)
+            beside_x = [step.ids for step in steps if step.ids is not None]
+            beside_all = torch.cat(beside_x, dim=1) if beside_x else None
+            x, ids, hidden = self._moved(torch.cat([step.x for step in steps], dim=1), beside_all)
         except SliceError:
             return None
-        x = torch.cat([step.x for step in steps], dim=1)
-        hidden = None if x.dtype is torch.int64 else x.to(self._inner)
-        beside_x = [step.ids for step in steps if step.ids is not None]
-        ids = torch.cat(beside_x, dim=1) if beside_x else None
         shared = TogetherCache([step.cache for step in steps], joined=self._joined, sources=self._key_sources)
         drawn = [index for index, step in enumerate(steps) if step.want is Want.LOGITS]
         with torch.inference_mode(), self._attention.shared(shared):
-            positions = torch.tensor([[step.position for step in steps]])
+            positions = torch.tensor([[step.position for step in steps]], device=self._device)
             arguments = self._calling.arguments(x if hidden is None else hidden, positions, shared, ids)
             self._crossing.begin(steps[0].cache.layers, hidden)
             try:
                 if drawn:
-                    rows = torch.tensor(drawn)
+                    rows = torch.tensor(drawn, device=self._device)
                     last_only = {"logits_to_keep": rows} if self._calling.last_only else {}
                     logits = self._model(**arguments, **last_only).logits[0]
-                    logits = (logits if last_only else logits[rows]).float()
+                    logits = device.to_host((logits if last_only else logits[rows]).float())
                 else:
                     self._decoder(**arguments)
-                out = self._crossing.take().to(self.dtype) if len(drawn) < len(steps) else None
+                sent = len(drawn) < len(steps)
+                out = device.to_host(self._crossing.take().to(self.dtype)) if sent else None
             except _FAULTS:
                 return None
             finally:
@@ -288,14 +293,25 @@ class Slice:
         if low < 0 or high >= self.vocab_size:
             raise BadInput(f"token ids must be from 0 to {self.vocab_size - 1}")
 
+    def _moved(
+        self, x: torch.Tensor, ids: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """What goes in, moved to where the slice is: `x`, the ids beside it, and `x` again if it is hidden states."""
+        try:
+            x = x.to(self._device)
+            ids = None if ids is None else ids.to(self._device)
+            return x, ids, None if x.dtype is torch.int64 else x.to(self._inner)
+        except _FAULTS as error:
+            raise ForwardFailed(f"its input does not reach {self._device}: {error}") from error
+
     def _streams_width(self) -> int:
         """W of a family with several streams: what one token's states are at the end of this slice."""
         layers = self.spec.layers
         cache = self._plan.new(layers)
-        position = torch.zeros(1, 1, dtype=torch.int64)
+        position = torch.zeros(1, 1, dtype=torch.int64, device=self._device)
         ids = position if self.needs_tokens(layers) else None
         with torch.inference_mode():
-            zeros = torch.zeros(1, 1, self.hidden_size, dtype=self._inner)
+            zeros = position.new_zeros(1, 1, self.hidden_size, dtype=self._inner)
             arguments = self._calling.arguments(zeros, position, cache.model_cache, ids)
             self._crossing.begin(layers, None)
             try:

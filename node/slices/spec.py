@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,13 @@ from wire.tensors import WeightFormat
 from wire.types import LayerRange
 
 DTYPES: Final = ("float32", "bfloat16", "float16")
+CPU: Final = "cpu"
+_DEVICE: Final = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
+
+
+def is_device(name: str) -> bool:
+    """Whether this names a device that a slice could be on: `cpu`, `cuda`, or `cuda:N`."""
+    return _DEVICE.fullmatch(name) is not None
 
 
 class Want(Enum):
@@ -41,10 +49,14 @@ class SliceSpec:
     """One of `DTYPES`; weights stored otherwise are cast."""
     weights: WeightFormat = WeightFormat.NATIVE
     """Formats of fewer bits are for `bfloat16` only."""
+    device: str = CPU
+    """Where it is held and computed: `cpu`, `cuda` for the first GPU, or `cuda:N`."""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise InvalidSlice(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
+        if not is_device(self.device):
+            raise InvalidSlice(f"device {self.device!r} is not one of cpu, cuda and cuda:N, as in cuda:0")
         if self.weights is not WeightFormat.NATIVE and self.dtype != "bfloat16":
             raise InvalidSlice(f"{self.weights.value} weights compute in bfloat16, not in {self.dtype}")
         if not len(self.layers) and not (self.embed or self.head):

@@ -63,7 +63,7 @@ def pack(
                     setattr(module, name, replace(child, kept))
     half.settle(model)
     if not embed and not isinstance(model.get_output_embeddings(), (nn.Linear, DenseLinear)):
-        _drop_embedding(model)
+        drop_embedding(model)
     if widen:
         inner.widen(model)
 
@@ -91,7 +91,7 @@ def kept_format(rows: int, columns: int, weights: WeightFormat) -> WeightFormat:
     return weights
 
 
-def _drop_embedding(model: Any) -> None:
+def drop_embedding(model: Any) -> None:
     """Let go of an embedding that was loaded only for the head, which now has weights of its own."""
     embedding = model.get_input_embeddings()
     if isinstance(embedding, nn.Embedding):
