@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node import cli
-from node.config import DEFAULT_GRACE_S, DEFAULT_KV_BYTES, NodeConfig, SliceRequest
+from node.config import DEFAULT_GRACE_S, NodeConfig, SliceRequest
 from wire import limits
 from wire.types import Address, LayerRange
 
@@ -22,6 +22,7 @@ def slices(*words: str) -> list[tuple[str, str | None]]:
 def test_all_words_are_heard() -> None:
     words = (
         "--model pocket --layers 6:12 --listen [::1]:7311 --identity key --network club --dtype float32 --threads 3 "
+        "--device cuda:1 "
         "--kv-memory 512M --grace 1.5 --json"
     )
     assert cli.parse(words.split()) == NodeConfig(
@@ -31,6 +32,7 @@ def test_all_words_are_heard() -> None:
         network="club",
         dtype="float32",
         threads=3,
+        device="cuda:1",
         kv_bytes=512 << 20,
         grace_s=1.5,
         json=True,
@@ -42,7 +44,8 @@ def test_what_is_not_said_has_a_default() -> None:
         slices=(SliceRequest("pocket", None),), listen=Address("127.0.0.1", 0)
     )
     config = cli.parse(["--model", "pocket"])
-    assert (config.kv_bytes, config.grace_s, config.network) == (DEFAULT_KV_BYTES, DEFAULT_GRACE_S, "main")
+    assert (config.kv_bytes, config.grace_s, config.network) == (None, DEFAULT_GRACE_S, "main")
+    assert config.device == "cpu"
 
 
 def test_layers_belong_to_the_model_before_them() -> None:
@@ -91,6 +94,8 @@ def test_sizes_have_units(text: str, size: int) -> None:
         (f"--model a --network {'n' * 65}", "a network name is 1 to 64"),
         ("--model a --network a\x07", "printable characters"),
         ("--model a --dtype int8", "invalid choice: 'int8'"),
+        ("--model a --device gpu", "not a device; write cpu, cuda, or cuda:0"),
+        ("--model a --device meta", "not a device"),
         ("--model a --threads 0", "from 1 to 256"),
         ("--model a --threads 257", "from 1 to 256"),
         ("--model a --threads ²", "from 1 to 256"),

@@ -15,9 +15,11 @@ import pytest
 from node import daemon
 from node.config import NodeConfig, SliceRequest
 from node.errors import NodeError
+from node.slices import device
 from node.slices.errors import SliceError
 from node.status import StatusLine
 from scripts.make_model import write_tiny
+from tests.fakes import gpu
 from wire.types import Address, LayerRange
 
 
@@ -104,6 +106,29 @@ async def test_what_cannot_be_served_is_said_before_it_starts(
 ) -> None:
     with pytest.raises((NodeError, SliceError), match=words):
         await Running(folder, tmp_path, layers, **changes).task
+
+
+async def test_a_gpu_that_is_not_there_is_told_before_anything_is_loaded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    running = Running(folder, tmp_path, "0:2", device="cuda")
+    with pytest.raises(SliceError, match="install a CUDA build of torch"):
+        await running.task
+    assert running.said("loading") is None
+
+
+async def test_a_host_on_a_gpu_says_so_that_it_is_untested_and_what_sessions_may_use(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu.on_cpu(monkeypatch)
+    running = Running(folder, tmp_path, "0:2", device="cuda:0")
+    ready = await running.until("ready")
+    assert (ready["device"], ready["kv_bytes"]) == ("cuda:0", 1 << 19)
+    assert device.UNTESTED in caplog.text
+    running.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running.task
 
 
 async def test_a_port_in_use_is_told_before_anything_is_loaded(folder: Path, tmp_path: Path) -> None:

@@ -49,3 +49,14 @@ def test_negative_amounts_are_refused() -> None:
         KVBudget(-1)
     with pytest.raises(ValueError, match="reserve"):
         KVBudget(1).reserve("a", -1)
+
+
+def test_another_total_is_of_no_less_than_is_reserved() -> None:
+    budget = KVBudget(0)
+    budget.resize(TOTAL)
+    budget.reserve("a", 600)
+    budget.resize(600)
+    assert (budget.total, budget.free) == (600, 0)
+    with pytest.raises(ValueError, match="599"):
+        budget.resize(599)
+    assert budget.total == 600

@@ -129,3 +129,11 @@ def test_a_layer_that_returns_more_than_hidden_states_hands_it_on_and_crosses_wi
     position = build.Position(1, nn.ModuleList([Layer(), Layer()]), crossing, keep=True, extra_outputs=1)
     assert position(torch.tensor(0.0)) == (torch.tensor(6.0), "weights")
     assert crossing.take() == 6
+
+
+def test_stand_ins_for_tables_give_zeros_where_they_are_asked_from() -> None:
+    ids = torch.zeros(1, 3, dtype=torch.int64, device="meta")
+    table, embedding = build.NoTable(torch.bfloat16), build.NoEmbedding(torch.bfloat16, 4)
+    assert table(ids).is_meta and table(None, position_ids=ids).is_meta
+    assert table(7).tolist() == [[[0.0]]]
+    assert embedding(ids).is_meta and embedding(ids).shape == (1, 3, 4)

@@ -71,3 +71,13 @@ def test_a_decoder_without_a_cache_of_its_session_is_refused() -> None:
 
     with pytest.raises(UnsupportedModel, match="odd"):
         Calling(model(stateless), model(stateless))
+
+
+def test_what_is_made_for_the_model_is_made_where_the_model_is() -> None:
+    def usual(inputs_embeds: Any, past_key_values: Any, logits_to_keep: int = 0) -> None: ...
+
+    meta = torch.device("meta")
+    calling = Calling(model(usual), model(usual), tokens="embedded", shares_keys=True, device=meta)
+    assert calling.last_only["logits_to_keep"].is_meta
+    given = calling.arguments(torch.ones(1, 2, 12, device=meta), torch.zeros(1, 2, device=meta), None)
+    assert given["input_ids"].is_meta

@@ -163,6 +163,12 @@ def test_in_bfloat16_a_gpu_runs_the_familys_own_modules_and_no_kernel_of_ours(
     assert same(answers([piece]), reference(whole, device.HOST))
 
 
+def test_on_the_cpu_our_kernels_and_recordings_stay(tiny: TinyModels) -> None:
+    piece = load(tiny, "llama", WHOLE, "cpu", dtype="bfloat16")
+    assert any(isinstance(module, KernelLinear) for module in piece._model.modules())
+    assert piece.layers_recorded == 5
+
+
 @pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt_oss", "deepseek_v3", "opt", "mamba"])
 @pytest.mark.parametrize("layers", [LayerRange(0, 5), LayerRange(1, 3)])
 def test_nothing_of_a_slice_is_left_behind(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.slices.errors import InvalidSlice
-from node.slices.spec import SliceSpec
+from node.slices.spec import SliceSpec, is_device
 from wire.types import LayerRange
 
 FOLDER = Path("/nowhere")
@@ -48,3 +48,18 @@ def test_layers_that_share_keys_are_not_parted() -> None:
     spec.check(8, (LayerRange(3, 6),))
     with pytest.raises(InvalidSlice, match=r"layers 5:8 share keys.*cut at 5 or 8"):
         spec.check(8, (LayerRange(5, 8),))
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:0", "cuda:12"])
+def test_a_device_is_the_cpu_or_a_gpu(name: str) -> None:
+    assert SliceSpec(checkpoint=FOLDER, layers=LayerRange(1, 3), device=name).device == name
+    assert is_device(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1000", "cpu:0", "meta", "cuda:1\n"]
+)
+def test_an_unknown_device_is_refused(name: str) -> None:
+    assert not is_device(name)
+    with pytest.raises(InvalidSlice, match="not one of cpu, cuda and cuda:N"):
+        SliceSpec(checkpoint=FOLDER, layers=LayerRange(1, 3), device=name)
