@@ -56,7 +56,14 @@ class LayerCache:
     def write(
         self, keys: torch.Tensor, values: torch.Tensor, position: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store new rows and return all rows the new tokens attend to, in the dtype of the new ones.
+        """Store new rows and return all rows the new tokens attend to, in the dtype of the new ones; see `store`."""
+        seen_keys, seen_values = self.store(keys, values, position)
+        return seen_keys.to(keys.dtype), seen_values.to(values.dtype)
+
+    def store(
+        self, keys: torch.Tensor, values: torch.Tensor, position: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store new rows and return all rows the new tokens attend to, as they are kept.
 
         Args:
             keys: `[1, K, T, Dh]`, for positions `position` to `position + T`.
@@ -82,18 +89,14 @@ class LayerCache:
                 ]
                 self.keys, self.values = (_grown(rows[..., -room:, :], room) for rows in joined)
                 self.base = end - room
-                seen = [rows[..., first - keep :, :].to(keys.dtype) for rows in joined]
-                return seen[0], seen[1]
+                return joined[0][..., first - keep :, :], joined[1][..., first - keep :, :]
             self.keys = _grown(self.keys[..., held, :], room)
             self.values = _grown(self.values[..., held, :], room)
             self.base = keep
         at, visible, rows = position - self.base, first - self.base, end - first
         self.keys.narrow(-2, at, count).copy_(keys)
         self.values.narrow(-2, at, count).copy_(values)
-        return (
-            self.keys.narrow(-2, visible, rows).to(keys.dtype),
-            self.values.narrow(-2, visible, rows).to(values.dtype),
-        )
+        return self.keys.narrow(-2, visible, rows), self.values.narrow(-2, visible, rows)
 
     def reachable(self) -> int:
         """The lowest length other than 0 that can be truncated to."""

@@ -85,6 +85,8 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
             raise BadCheckpoint(origin.path, "is quantised, but is not packed", tensor=origin.name)
     build.close_positions(filled.model, filled.family, spec.layers, filled.crossing)
     loaded = Slice(spec, filled.family, filled.model, filled.crossing)
+    if spec.dtype == "bfloat16":
+        loaded.record_layers()
     if progress is not None:
         progress(1.0)
     return loaded

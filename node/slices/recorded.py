@@ -11,6 +11,7 @@ is not played back.
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -94,7 +95,7 @@ class _Half(nn.Module):
 
     def run(self, probe: _Probe, hidden: torch.Tensor, inputs: Sequence[torch.Tensor]) -> Any:
         """Call the layer with a probe in place of its cache and its attention."""
-        self.probe = _current[0] = probe
+        self.probe = _current.probe = probe
         return self.layer[0](hidden, **self.arguments.filled(inputs, probe))
 
 
@@ -290,10 +291,11 @@ def _check_same(got: torch.Tensor, wanted: torch.Tensor) -> None:
 def _attend(
     module: Any, query: Any, key: Any, value: Any, mask: Any, **options: Any
 ) -> tuple[torch.Tensor, None]:
-    return _current[0].attend(module, query, key, value, mask, **options)
+    probe: _Probe = _current.probe
+    return probe.attend(module, query, key, value, mask, **options)
 
 
-_current: Final = [_Probe()]
+_current: Final = threading.local()
 _log: Final = logging.getLogger(__name__)
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, _attend)

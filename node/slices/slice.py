@@ -91,13 +91,29 @@ class Slice:
         attends_to_cache = self.steps_together and not self._joined and not self._key_sources
         self._may_omit_masks = attends_to_cache and self._attention.ignores_open_masks
         crossing.attend = self._attention.attend
-        crossing.seen = {} if on_cpu and attends_to_cache and family.streams is None else None
+        self._family = family
+        self._may_record = on_cpu and attends_to_cache and family.streams is None
         self.width = self.hidden_size if family.streams is None else self._streams_width()
         """W, of the hidden states `[1, T, W]` that pass between layers."""
         self._fixed_bytes, self._bytes_per_position = self._measure()
-        with self._attention.named(recorded.NAME):
-            self.layers_recorded = build.record_layers(model, family, crossing)
-        crossing.seen = None
+
+    def record_layers(self) -> int:
+        """Have layers played back where that gives their own bits (`recorded`); returns how many are.
+
+        Costs a tenth of a second a layer, and saves a few tokens' forward most of what is not arithmetic.
+        """
+        if not self._may_record:
+            return 0
+        self._crossing.seen = {}
+        try:
+            cache = self._plan.new(self.spec.layers)
+            zeros = torch.zeros(1, 1, self.width, dtype=self.dtype)
+            ids = torch.zeros(1, 1, dtype=torch.int64) if self.needs_tokens(self.spec.layers) else None
+            self.forward(zeros, cache=cache, position=0, want=Want.HIDDEN, ids=ids)
+            with self._attention.named(recorded.NAME):
+                return build.record_layers(self._model, self._family, self._crossing)
+        finally:
+            self._crossing.seen = None
 
     def new_cache(self, layers: LayerRange) -> SliceCache:
         """An empty cache for a session that uses `layers`, any sub-range of the slice's.

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from typing import Any, Final
 from node.slices import threads as thread_settings
 from node.store import checkpoint
 from scripts.bench import shapes
+from scripts.bench.machine import processor
 
 _ENGINES: Final = "scripts.bench.engines"
 _FORMATS: Final = {"native": "BF16", "int8": "Q8_0", "int4-32": "Q4_0"}
@@ -122,7 +122,7 @@ def main() -> None:
     measured = [row for row, _ in started]
     for row in measured:
         row.finish(arguments.prompt)
-    machine = f"{_processor()}, {arguments.threads} threads"
+    machine = f"{processor()}, {arguments.threads} threads"
     if arguments.json:
         print(
             json.dumps({"machine": machine, "model": folder.name, "rows": [asdict(row) for row in measured]})
@@ -150,16 +150,6 @@ def _line_of(row: Row, measured: Sequence[Row]) -> str:
         words += f" {row.decode_tokens_per_s / other[0].decode_tokens_per_s:5.2f}x"
         prefill += f" {row.prefill_tokens_per_s / other[0].prefill_tokens_per_s:5.2f}x"
     return f"{words:56s} {prefill}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
-    )
 
 
 def _run(module: str, *words: str) -> None:

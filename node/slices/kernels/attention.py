@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import torch
 from torch.nn import functional
@@ -27,6 +27,17 @@ SHARED: Final = "lamella_shared"
 """These have no function for masks in the registry, so the model makes none: a token sees all its cache shows."""
 
 
+class Padded(NamedTuple):
+    """What every session's token attends to, in tensors of the length of the longest."""
+
+    keys: torch.Tensor
+    """`[N, K, S, Dh]`."""
+    values: torch.Tensor
+    """`[N, K, S, Dv]`."""
+    mask: torch.Tensor | None
+    """`[N, 1, 1, S]`, zero where there are rows and minus infinity after them; None where all are as long."""
+
+
 class Sessions(Protocol):
     """The sessions of one forward, one new token each."""
 
@@ -39,6 +50,10 @@ class Sessions(Protocol):
             keys: what the family made of what its cache gave it.
             values: the same.
         """
+        ...
+
+    def padded(self, layer: int) -> Padded | None:
+        """The same for all sessions at once, valid until the next call; None where that would be wasteful."""
         ...
 
 
@@ -164,6 +179,9 @@ def attend_shared(
     if attention_mask is not None or rest.get("position_bias") is not None:
         raise RuntimeError("this family's attention takes more than queries, keys and values")
     sessions: Sessions = _current.sessions
+    padded = sessions.padded(module.layer_idx) if _current.name == ALONE else None
+    if padded is not None:
+        return _attend_padded(query, padded, rest.get("scaling")), None
     seen = sessions.visible(module.layer_idx, key, value)
     alone = _function(_current.name, module)
     outs = [
@@ -171,6 +189,17 @@ def attend_shared(
         for index, (keys, values) in enumerate(seen)
     ]
     return torch.cat(outs, dim=1), None
+
+
+def _attend_padded(query: torch.Tensor, seen: Padded, scaling: float | None) -> torch.Tensor:
+    """`[1, H, N, Dh]` to `[1, N, H, Dv]`; heads that share keys are queries of one head, as in `attend`."""
+    _, heads, count, width = query.shape
+    stored = seen.keys.shape[1]
+    folded = query[0].view(stored, heads // stored, count, width).permute(2, 0, 1, 3)
+    out = functional.scaled_dot_product_attention(
+        folded, seen.keys, seen.values, attn_mask=seen.mask, scale=scaling
+    )
+    return out.reshape(1, count, heads, out.shape[3])
 
 
 def _attend_one(module: Any, *args: Any, **options: Any) -> Any:

@@ -128,7 +128,7 @@ def test_in_float32_the_path_of_a_gpu_computes_what_that_of_the_cpu_does(
     expected = answers([load(tiny, family, WHOLE, "cpu")])
     gpu.on_cpu(monkeypatch)
     pieces = [load(tiny, family, layers, "cuda") for layers in map(LayerRange.parse, ("0:2", "2:3", "3:5"))]
-    assert not any(piece.layers_recorded for piece in pieces)
+    assert not any(piece.record_layers() for piece in pieces)
     assert same(answers(pieces), expected)
 
 
@@ -158,7 +158,7 @@ def test_in_bfloat16_a_gpu_runs_the_familys_own_modules_and_no_kernel_of_ours(
     gpu.on_cpu(monkeypatch)
     piece = load(tiny, "llama", WHOLE, "cuda", dtype="bfloat16")
     assert not any(isinstance(module, KernelLinear) for module in piece._model.modules())
-    assert piece.layers_recorded == 0
+    assert piece.record_layers() == 0
     whole = AutoModelForCausalLM.from_pretrained(tiny("llama"), dtype=torch.bfloat16).eval()
     assert same(answers([piece]), reference(whole, device.HOST))
 
@@ -166,7 +166,7 @@ def test_in_bfloat16_a_gpu_runs_the_familys_own_modules_and_no_kernel_of_ours(
 def test_on_the_cpu_our_kernels_and_recordings_stay(tiny: TinyModels) -> None:
     piece = load(tiny, "llama", WHOLE, "cpu", dtype="bfloat16")
     assert any(isinstance(module, KernelLinear) for module in piece._model.modules())
-    assert piece.layers_recorded == 5
+    assert piece.record_layers() == 5
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt_oss", "deepseek_v3", "opt", "mamba"])

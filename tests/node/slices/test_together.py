@@ -45,6 +45,34 @@ def test_a_token_sees_what_it_would_see_alone(joined: bool) -> None:
             assert torch.equal(seen[index][1], expected[1])
 
 
+def test_all_sessions_at_once_are_padded_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = (3, 5, 9)
+    together = TogetherCache([session(length) for length in lengths], joined=False)
+    for layer in (0, 1):
+        together.update(rows(3, 90), rows(3, 91), layer)
+        padded = together.padded(layer)
+        assert padded is not None
+        for index, (keys, values) in enumerate(together.visible(layer, rows(3, 90), rows(3, 91))):
+            count = keys.shape[2]
+            assert torch.equal(padded.keys[index, :, :count], keys[0])
+            assert torch.equal(padded.values[index, :, :count], values[0])
+            if padded.mask is not None:
+                assert not padded.mask[index, ..., :count].any()
+                assert bool((padded.mask[index, ..., count:] == float("-inf")).all())
+        assert (padded.mask is None) is (layer == 1)  # all of the layer with a window are at its length
+    monkeypatch.setattr("node.slices.together.MOST_PADDED_BYTES", 100)
+    together = TogetherCache([session(3), session(5)], joined=False)
+    together.update(rows(2, 90), rows(2, 91), 0)
+    assert together.padded(0) is None
+
+
+def test_sessions_of_very_unequal_length_are_not_padded() -> None:
+    together = TogetherCache([session(1), session(2), session(1), session(60)], joined=False)
+    together.update(rows(4, 90), rows(4, 91), 0)
+    assert together.padded(0) is None
+    assert TogetherCache([session(1)], joined=True).padded(0) is None
+
+
 def test_what_the_model_asks_of_a_cache_is_answered() -> None:
     together = TogetherCache([session(3), session(9)], joined=False)
     assert together.get_seq_length() == 9

@@ -10,7 +10,7 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from node.slices.kernels import attention, wide
-from node.slices.kernels.attention import ALONE, SHARED, Attention, attend, attend_shared
+from node.slices.kernels.attention import ALONE, SHARED, Attention, Padded, attend, attend_shared
 
 
 def tensors(dtype: torch.dtype, tokens: int, seen: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -86,6 +86,9 @@ def test_each_token_attends_within_its_own_session(packed: bool) -> None:
             assert layer == 3
             return [(key, value) for _, key, value in apart]
 
+        def padded(self, layer: int) -> None:
+            assert packed and layer == 3
+
     held = model("sdpa")
     query = torch.cat([one[0] for one in apart], dim=2)
     new = torch.zeros(1, 2, 3, 16)
@@ -101,6 +104,25 @@ def test_each_token_attends_within_its_own_session(packed: bool) -> None:
     alone = attend if packed else sdpa_attention_forward
     expected = [alone(module(), *one, None, scaling=0.25)[0] for one in apart]
     assert torch.equal(got, torch.cat(expected, dim=1))
+
+
+def test_sessions_that_attend_in_one_operation_see_what_each_sees_alone() -> None:
+    apart = [tensors(torch.float32, 1, seen) for seen in (4, 7, 1)]
+    mask = torch.full((3, 1, 1, 7), float("-inf"))
+    keys, values = torch.zeros(2, 3, 2, 7, 16)
+    for index, (_, key, value) in enumerate(apart):
+        mask[index, ..., : key.shape[2]] = 0
+        keys[index, :, : key.shape[2]], values[index, :, : key.shape[2]] = key[0], value[0]
+
+    class Sessions:
+        def padded(self, _layer: int) -> Padded:
+            return Padded(keys, values, mask)
+
+    query = torch.cat([one[0] for one in apart], dim=2)
+    with Attention(model("sdpa"), packed=True).shared(Sessions()):  # type: ignore[arg-type]
+        got, _ = attend_shared(module(), query, keys, values, None, scaling=0.25)
+    expected = [attend(module(), *one, None, scaling=0.25)[0] for one in apart]
+    torch.testing.assert_close(got, torch.cat(expected, dim=1), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
