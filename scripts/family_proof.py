@@ -80,23 +80,25 @@ def build_whole(model_type: str, folder: Path, **changes: Any) -> Any:
         own is not config
     ):  # the checkpoint of the wrapper names the wrapper, and its tensors by their place in it
         config.save_pretrained(folder)
-        _name_as_part(folder)
+        _name_as_part(folder, "" if cls.base_model_prefix == "language_model" else "model.")
     return cls.from_pretrained(folder, config=own, dtype=torch.float32).eval()
 
 
-def _name_as_part(folder: Path) -> None:
-    """Give the tensors of a text part the names they have in a checkpoint of the whole."""
+def _name_as_part(folder: Path, owner: str) -> None:
+    """Give the tensors of a text part the names they have in a checkpoint of the whole, where `owner` has the part."""
     index = folder / "model.safetensors.index.json"
     content = json.loads(index.read_text())
     for file in sorted(set(content["weight_map"].values())):
-        named = {_part(name): tensor for name, tensor in load_file(folder / file).items()}
+        named = {_part(name, owner): tensor for name, tensor in load_file(folder / file).items()}
         save_file(named, folder / file, {"format": "pt"})
-    content["weight_map"] = {_part(name): file for name, file in content["weight_map"].items()}
+    content["weight_map"] = {_part(name, owner): file for name, file in content["weight_map"].items()}
     index.write_text(json.dumps(content))
 
 
-def _part(name: str) -> str:
-    return f"model.language_model.{name.removeprefix('model.')}" if name.startswith("model.") else name
+def _part(name: str, owner: str) -> str:
+    if not owner:
+        return f"language_model.{name}"
+    return f"{owner}language_model.{name.removeprefix('model.')}" if name.startswith("model.") else name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

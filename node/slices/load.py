@@ -23,6 +23,7 @@ from node.slices import (
     coded_weights,
     device,
     families,
+    memory,
     names,
     threads,
 )
@@ -87,6 +88,7 @@ def load_slice(spec: SliceSpec, *, progress: Callable[[float], None] | None = No
     loaded = Slice(spec, filled.family, filled.model, filled.crossing)
     if spec.dtype == "bfloat16":
         loaded.record_layers()
+    memory.give_back()
     if progress is not None:
         progress(1.0)
     return loaded

@@ -22,6 +22,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from node.slices.kernels import wide
 
 ALONE: Final = "lamella"
+EXACT: Final = "lamella_exact"
+"""transformers' own fused attention under another name, so that a family which acts by the name is found out."""
 ONE: Final = "lamella_one"
 SHARED: Final = "lamella_shared"
 """These have no function for masks in the registry, so the model makes none: a token sees all its cache shows."""
@@ -73,7 +75,9 @@ class Attention:
             held = (getattr(module, "config", None) for module in model.modules())
             used = (one for one in held if getattr(one, "_attn_implementation", None) == found)
             self._configs = tuple({id(one): one for one in used}.values())
-        self._own = ALONE if packed and found == "sdpa" else found
+        self._own = found
+        if self._configs and found == "sdpa":
+            self._own = ALONE if packed else EXACT
         self._name(self._own)
 
     @property
@@ -228,6 +232,8 @@ def _sdpa(
 _current: Final = threading.local()
 
 ALL_ATTENTION_FUNCTIONS.register(ALONE, attend)
+ALL_ATTENTION_FUNCTIONS.register(EXACT, sdpa_attention_forward)
 ALL_ATTENTION_FUNCTIONS.register(ONE, _attend_one)
 ALL_ATTENTION_FUNCTIONS.register(SHARED, attend_shared)
 ALL_MASK_ATTENTION_FUNCTIONS.register(ALONE, sdpa_mask)
+ALL_MASK_ATTENTION_FUNCTIONS.register(EXACT, sdpa_mask)

@@ -115,4 +115,4 @@ def _pool() -> ThreadPoolExecutor:
 
 @cache
 def _room() -> threading.Semaphore:
-    return threading.Semaphore(torch.get_num_threads() + 1)
+    return threading.Semaphore(torch.get_num_threads())

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import torch
 from torch import nn
 
+from node.slices import memory
 from node.slices.kernels import experts, fused, half, inner, tiles
 from node.slices.kernels.linear import DenseLinear, Int4Linear, Int8Linear
 from wire.tensors import WeightFormat
@@ -21,6 +22,8 @@ LEAST_ROWS: Final = 64
 """Matrices with fewer rows, such as routers and gates, are not worth packing and do most harm when rounded."""
 COLUMNS_MULTIPLE: Final = 16
 """torch's int8 kernel reads so many weights of a row at once; a row of another length gives wrong sums, or a crash."""
+GIVEN_BACK_BYTES: Final = 1 << 20
+"""After matrices of more than this are replaced their memory is given back, or a slice would be in memory twice."""
 GROUPS: Final = {WeightFormat.INT4_32: 32, WeightFormat.INT4_64: 64, WeightFormat.INT4_128: 128}
 
 
@@ -61,6 +64,8 @@ def pack(
                 if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16:
                     kept = head_format(weights) if child is head else weights
                     setattr(module, name, replace(child, kept))
+                    if child.weight.nbytes > GIVEN_BACK_BYTES:
+                        memory.give_back()
     half.settle(model)
     if not embed and not isinstance(model.get_output_embeddings(), (nn.Linear, DenseLinear)):
         drop_embedding(model)

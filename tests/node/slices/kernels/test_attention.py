@@ -10,7 +10,7 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from node.slices.kernels import attention, wide
-from node.slices.kernels.attention import ALONE, SHARED, Attention, Padded, attend, attend_shared
+from node.slices.kernels.attention import ALONE, EXACT, SHARED, Attention, Padded, attend, attend_shared
 
 
 def tensors(dtype: torch.dtype, tokens: int, seen: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -93,7 +93,7 @@ def test_each_token_attends_within_its_own_session(packed: bool) -> None:
     query = torch.cat([one[0] for one in apart], dim=2)
     new = torch.zeros(1, 2, 3, 16)
     chosen = Attention(held, packed=packed)
-    own = ALONE if packed else "sdpa"
+    own = ALONE if packed else EXACT
     assert chosen.can_share
     with chosen.shared(Sessions()):
         assert held.config._attn_implementation == SHARED
