@@ -15,6 +15,8 @@ from torch import nn
 
 SIBLINGS: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Names of modules that read the same input in the families that have all of them."""
+MOST_JOINED: Final = 1 << 22
+"""Native matrices of more weights together stay apart: each alone keeps memory busy, and joining copies them."""
 
 
 class Joined(nn.Module):

@@ -7,6 +7,7 @@ host serves follows from the model and the format. Models in float32 and float16
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -58,7 +59,8 @@ def pack(
             if (widen or weights is not WeightFormat.NATIVE) and experts.is_experts(module):
                 experts.pack(module, make)
             for names in fused.SIBLINGS:
-                fused.join(module, names, make)
+                if weights is not WeightFormat.NATIVE or _weights(module, names) <= fused.MOST_JOINED:
+                    fused.join(module, names, make)
             for name, child in list(module.named_children()):
                 # Some families keep a few modules in float32, whatever the model computes in.
                 if type(child) is nn.Linear and child.weight.dtype is torch.bfloat16:
@@ -71,6 +73,11 @@ def pack(
         drop_embedding(model)
     if widen:
         inner.widen(model)
+
+
+def _weights(module: nn.Module, names: Sequence[str]) -> int:
+    linears = [getattr(module, name, None) for name in names]
+    return sum(one.weight.numel() for one in linears if type(one) is nn.Linear)
 
 
 def head_format(weights: WeightFormat) -> WeightFormat:

@@ -386,4 +386,5 @@ def test_six_layers_of_a_half_billion_model_take_the_memory_and_reads_of_six_lay
     weights, read, peak = (int(word) for word in run.stdout.split())
     assert 150 * MIB < weights < 180 * MIB
     assert weights - MIB < read < weights + 2 * MIB
-    assert peak < weights + 400_000_000
+    # Packing holds one more copy of the matrices in hand, and rounds rows of 896 weights up to 1,024.
+    assert peak < weights + 500_000_000

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from node.slices.errors import InvalidSlice
-from node.slices.kernels import experts, half, pack, wide
+from node.slices.kernels import experts, fused, half, pack, wide
 from node.slices.kernels.half import HalfLinear
 from node.slices.kernels.linear import DenseLinear, Int4Linear, Int8Linear, KernelLinear
 from node.slices.load import load_slice
@@ -146,3 +146,19 @@ def test_modules_of_a_family_that_stay_in_float32_are_left_alone() -> None:
     assert type(model.gate) is nn.Linear
     assert type(model.up) is Int8Linear
     assert not experts.is_experts(model)
+
+
+def test_large_native_matrices_stay_apart() -> None:
+    def parts(weights: WeightFormat, rows: int) -> bool:
+        model: Any = nn.Module()
+        model.mlp = nn.Module()
+        for name in ("gate_proj", "up_proj"):
+            linear = nn.Linear(64, rows, bias=False).bfloat16().requires_grad_(False)
+            setattr(model.mlp, name, linear)
+        model.get_output_embeddings = lambda: None
+        pack.pack(model, weights, embed=True)
+        return isinstance(model.mlp.up_proj, fused.Part)
+
+    assert parts(WeightFormat.NATIVE, 1_024)
+    assert not parts(WeightFormat.NATIVE, fused.MOST_JOINED // 64)
+    assert parts(WeightFormat.INT8, fused.MOST_JOINED // 64)
