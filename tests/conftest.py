@@ -9,5 +9,6 @@ from hypothesis import settings
 settings.register_profile("lamella", deadline=None)
 settings.load_profile("lamella")
 
-# A shell that runs us in the background has SIGINT ignored, and programs that tests start would inherit that.
+# A shell in the background ignores SIGINT, and nohup SIGHUP; programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
