@@ -53,6 +53,7 @@ async def connect(options: ClientOptions, *, progress: Callable[[str], None] = l
     client = Client(options)
     try:
         await client.start(progress)
+    # Also on cancellation: nobody else knows this client yet.
     except BaseException:
         await client.close()
         raise
@@ -117,6 +118,7 @@ class Client:
                 width=front.first.width,
                 kv_bytes_per_layer=front.kv_bytes_per_layer(self._positions(facts)),
             )
+        # The task group's: several parts may fail at once, and the person is told of one.
         except ExceptionGroup as group_error:
             raise _as_chat_error(group_error) from group_error
         except (NodeError, SliceError) as error:

@@ -58,8 +58,8 @@ class Tokenizer:
             raise ModelError(f"{folder} has no tokenizer.json, so its tokenizer cannot be used.")
         try:
             backend = tokenizers.Tokenizer.from_file(str(file))
+        # The library raises a bare `Exception` for a file it cannot read; any other error goes on.
         except BaseException as error:
-            # The library has no class of its own for a file it cannot read.
             if type(error) is Exception:
                 raise ModelError(f"{file} is not a tokenizer: {error}.") from error
             raise

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
+from node import command_line
 from node.config import DEFAULT_GRACE_S, DTYPES, NodeConfig, SliceRequest
 from node.slices.spec import CPU, is_device
-from node.status import StatusLine
 from wire import limits
 from wire.errors import InvalidValue
 from wire.tensors import WeightFormat
@@ -59,19 +59,8 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one sentence, told to a script as well if there is one."""
-
-    as_json = False
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and end."""
-        StatusLine(as_json=self.as_json).fail(f"{message}; `{self.prog} --help` lists the options")
-        self.exit(2)
-
-
 def _parser(*, as_json: bool) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = command_line.Parser(
         prog="lamella-node",
         description="Serve layers of a language model to the peers of a swarm.",
         epilog=_EPILOG,
@@ -128,7 +117,7 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         help="where to hold and compute the layers: cpu, cuda or cuda:N (default cpu); a GPU needs a CUDA build of "
         "torch, and is untested so far",
     )
-    add("--threads", type=_threads, metavar="N", help="compute threads (default: one per core)")
+    add("--threads", type=command_line.threads, metavar="N", help="compute threads (default: one per core)")
     add(
         "--kv-memory",
         type=_bytes,
@@ -187,12 +176,6 @@ def _device(text: str) -> str:
     if not is_device(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a device; write cpu, cuda, or cuda:0")
     return text
-
-
-def _threads(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 256:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads from 1 to 256")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

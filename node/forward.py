@@ -211,7 +211,7 @@ class SessionHost:
         if self.draining:
             return Code.DRAINING, "this host is stopping and takes no new sessions", None
         if opened.session in self._running:
-            return Code.DUPLICATE_SESSION, "this session id is in use here; draw another", None
+            return Code.DUPLICATE_SESSION, "the session's id is in use here; draw another", None
         if len(self._running) >= self._max_sessions:
             return Code.TOO_MANY_SESSIONS, f"all {self._max_sessions} sessions are taken", _RETRY_AFTER_MS
         if sum(run.client.peer_id == client for run in self._running.values()) >= self._max_sessions_per_peer:
@@ -230,7 +230,7 @@ class SessionHost:
         need = run.slice.slice.kv_bytes(opened.layers, opened.positions)
         refusal: tuple[Code, str, int | None] | None = (
             Code.COMPUTE_FAILED,
-            "the host could not open this session",
+            "the host could not open the session",
             None,
         )
         try:

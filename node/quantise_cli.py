@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final
 
-from node.status import StatusLine
+from node import command_line
 from wire.tensors import WeightFormat
 
 COMMAND: Final = "quantise"
@@ -76,19 +76,8 @@ def wanted(arguments: Sequence[str]) -> bool:
     return list(arguments[:1]) == [COMMAND]
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one sentence, told to a script as well if there is one."""
-
-    as_json = False
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and end."""
-        StatusLine(as_json=self.as_json).fail(f"{message}; `{self.prog} --help` lists the options")
-        self.exit(2)
-
-
 def _parser(*, as_json: bool) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = command_line.Parser(
         prog=f"lamella-node {COMMAND}",
         description="Write a checkpoint with weights of fewer bits, for hosts to load in less time.",
         epilog=_EPILOG,
@@ -113,7 +102,12 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         help=f"how many tokens of the text to read (default {DEFAULT_TOKENS})",
     )
     add("--no-measure", action="store_true", help="do not measure what the fewer bits cost")
-    add("--threads", type=_threads, metavar="N", help="threads for computing (default: one per core)")
+    add(
+        "--threads",
+        type=command_line.threads,
+        metavar="N",
+        help="threads for computing (default: one per core)",
+    )
     add("--json", action="store_true", help="status as JSON lines on standard output")
     return parser
 
@@ -128,16 +122,5 @@ def _folder(text: str) -> Path:
     return path
 
 
-def _tokens(text: str) -> Any:
-    return _number(text, 2, MOST_TOKENS)
-
-
-def _threads(text: str) -> Any:
-    return _number(text, 1, 256)
-
-
-def _number(text: str, low: int, high: int) -> int:
-    # Checked by length first: Python refuses to read numbers of thousands of digits, with an error of its own.
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from {low} to {high}")
-    return int(text)
+def _tokens(text: str) -> int:
+    return command_line.number(text, 2, MOST_TOKENS)

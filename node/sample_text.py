@@ -33,8 +33,8 @@ def windows(folder: Path, text: Path, tokens: int) -> list[list[int]]:
         raise NoText(f"{folder} has no tokenizer.json", "leave measuring out with --no-measure")
     try:
         backend = tokenizers.Tokenizer.from_file(str(file))
+    # The library raises a bare `Exception` for a file it cannot read; any other error goes on.
     except BaseException as error:
-        # The library has no class of its own for a file it cannot read.
         if type(error) is Exception:
             raise NoText(f"{file} is not a tokenizer ({error})", "fetch the checkpoint again") from error
         raise

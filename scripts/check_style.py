@@ -1,4 +1,5 @@
-"""The rules of this repository that the linter has no rule for: file lengths, banned names, broad handlers, asserts.
+"""The rules of this repository that the linter has no rule for: file lengths, banned names, broad handlers, asserts,
+exceptions to other rules without their reason.
 
 Run: `python -m scripts.check_style`. It prints one line for each finding and exits 1 when there is one.
 """
@@ -6,7 +7,10 @@ Run: `python -m scripts.check_style`. It prints one line for each finding and ex
 from __future__ import annotations
 
 import ast
+import io
+import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +22,9 @@ BANNED_STEMS: Final = frozenset({"utils", "util", "helpers", "helper", "common",
 BANNED_CALLS: Final = frozenset({"eval", "exec", "torch.load", "pickle.load", "pickle.loads"})
 CRASH_REPORTERS: Final = frozenset({"__main__.py"})
 """Entry points may catch everything, to print one sentence instead of a traceback."""
+_EXCEPTION: Final = re.compile(
+    r"#\s*(?:type:\s*ignore(?:\[[^\]]*\])?|noqa\b(?::\s*[A-Z0-9]+(?:,\s*[A-Z0-9]+)*)?)"
+)
 
 
 def findings(root: Path) -> Iterator[str]:
@@ -41,6 +48,8 @@ def _file_findings(path: Path, source: str) -> Iterator[str]:
         for node in ast.walk(ast.parse(source, filename=str(path))):
             for line, text in _node_findings(path, node):
                 yield f"{path}:{line}: {text}"
+        for line in _without_reason(source):
+            yield f"{path}:{line}: a checker is told to look away; say why, on the line or above it"
 
 
 def _node_findings(path: Path, node: ast.AST) -> Iterator[tuple[int, str]]:
@@ -53,6 +62,23 @@ def _node_findings(path: Path, node: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, f"{caught} is caught; name the errors that can happen here"
     if isinstance(node, ast.Call) and ast.unparse(node.func) in BANNED_CALLS:
         yield node.lineno, f"{ast.unparse(node.func)} runs what it is given"
+
+
+def _without_reason(source: str) -> Iterator[int]:
+    """The lines of `noqa` and `type: ignore` without words; those of the line above, if it is a comment, count."""
+    explained: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        line, column = token.start
+        told = _EXCEPTION.search(token.string)
+        if told is None:
+            if not token.line[:column].strip():
+                explained.add(line)
+        elif line - 1 in explained or any(one.isalpha() for one in token.string.replace(told[0], "")):
+            explained.add(line)
+        else:
+            yield line
 
 
 def _broad(handler: ast.ExceptHandler) -> str:

@@ -28,17 +28,17 @@ from node.slices import threads
 threads.prepare(1)
 
 import torch  # noqa: E402 - the environment comes first
-from huggingface_hub.errors import StrictDataclassError  # noqa: E402
-from transformers import logging as transformers_logging  # noqa: E402
-from transformers.models.auto.modeling_auto import (  # noqa: E402
+from huggingface_hub.errors import StrictDataclassError  # noqa: E402 - the environment comes first
+from transformers import logging as transformers_logging  # noqa: E402 - the environment comes first
+from transformers.models.auto.modeling_auto import (  # noqa: E402 - the environment comes first
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 )
 
-from node.slices.errors import SliceError  # noqa: E402
-from node.slices.families import TABLE_PATH, read_table  # noqa: E402
-from scripts.family_proof import NotExact, prove, row_of  # noqa: E402
-from scripts.family_reasons import NOT_DECODERS, NOT_TRIED, REASONS, TEXT_PARTS  # noqa: E402
-from scripts.family_summary import PAGE, render  # noqa: E402
+from node.slices.errors import SliceError  # noqa: E402 - the environment comes first
+from node.slices.families import TABLE_PATH, read_table  # noqa: E402 - the environment comes first
+from scripts.family_proof import NotExact, prove, row_of  # noqa: E402 - the environment comes first
+from scripts.family_reasons import NOT_DECODERS, NOT_TRIED, REASONS, TEXT_PARTS  # noqa: E402 - as above
+from scripts.family_summary import PAGE, render  # noqa: E402 - the environment comes first
 
 _FAULTS: Final = (
     RuntimeError,

@@ -139,7 +139,7 @@ class HopSession:
             self._events.append(HopEnded(code, detail, refused))
 
     def receive(self, message: Message) -> None:
-        """Take one message of this session from this hop. Never raises for what the host did."""
+        """Take one message of the session from this hop. Never raises for what the host did."""
         kind = _INPUTS.get(type(message))
         if kind is None or self.state is ClientState.CLOSED:
             return

@@ -38,6 +38,7 @@ def encode(message: Message) -> tuple[bytes, Body]:
             pieces.append(name)
             pieces.append(write(value))
     pieces[0] = map_head(len(pieces) // 2)
+    # `has_body` says that the class declares it.
     return b"".join(pieces), (message.body if declaration.has_body else b"")  # type: ignore[attr-defined]
 
 

@@ -161,7 +161,7 @@ EXPLANATIONS: Mapping[Code, Explanation] = {
         "Close sessions that are no longer used, or try again after the time the refusal names.",
     ),
     Code.NOT_ALLOWED: Explanation(
-        "The host's rules do not allow this session.",
+        "The host's rules do not allow the session.",
         "person",
         "Ask the host's owner, or choose another host.",
     ),

@@ -132,7 +132,7 @@ class HostedSession:
         return peer
 
     def receive(self, message: Message, *, sender: PeerId, now: float) -> bool:
-        """Take one message of this session. Never raises for what the peer did.
+        """Take one message of the session. Never raises for what the peer did.
 
         Returns False, and changes nothing, when `sender` has no part in the session that sends such messages: to
         that peer the session does not exist.

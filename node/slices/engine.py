@@ -64,7 +64,7 @@ class Ticket:
             return None
         try:
             return self.work.begin()
-        except Exception as error:  # noqa: BLE001 - whoever handed it over decides
+        except Exception as error:  # noqa: BLE001 - kept for whoever awaits the answer
             self.error = error
         return None
 
@@ -75,7 +75,7 @@ class Ticket:
             return
         try:
             self.answer = self.work.finish(result)
-        except Exception as error:  # noqa: BLE001 - whoever handed it over decides
+        except Exception as error:  # noqa: BLE001 - kept for whoever awaits the answer
             self.error = error
 
 
@@ -174,7 +174,7 @@ def _compute(held: Slice, begun: Sequence[tuple[Ticket, Step]]) -> None:
     results: list[torch.Tensor | SliceError] = []
     try:
         results = held.forward_all([step for _, step in begun])
-    except Exception as error:  # noqa: BLE001 - whoever handed it over decides
+    except Exception as error:  # noqa: BLE001 - kept for whoever awaits the answer
         failed = error
     for index, (ticket, _) in enumerate(begun):
         if failed is None:

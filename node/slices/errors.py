@@ -12,7 +12,7 @@ SliceError
 ├── CacheBroken           an earlier forward failed half way; the session must start again
 ├── ForwardFailed         the processor could not do the forward
 ├── NotFinite             a tensor or logits hold NaN or infinity
-├── OutOfMemoryBudget     the KV budget cannot take this session
+├── OutOfMemoryBudget     the KV budget cannot take the session
 ├── WrongThread           a slice was used by a thread that did not load it
 └── ComputeStopped        the compute thread is not running
 """
@@ -96,7 +96,7 @@ class NotFinite(SliceError):
 
 
 class OutOfMemoryBudget(SliceError):
-    """The memory set aside for KV caches cannot take this session."""
+    """The memory set aside for KV caches cannot take the session."""
 
     def __init__(self, wanted_bytes: int, free_bytes: int) -> None:
         super().__init__(f"{wanted_bytes} bytes of KV cache wanted, {free_bytes} free")

@@ -106,6 +106,7 @@ class TogetherCache(Cache):
     def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 - the base class names it
         return max(int(cache.length) for cache in self._caches)
 
+    # The base class names it.
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:  # noqa: ARG002
         return self.get_seq_length() + query_length, 0
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+from abc import ABC, abstractmethod
 from queue import SimpleQueue
 from typing import cast
 
@@ -24,7 +25,7 @@ _NONCE = bytes(12)
 _TAG_BYTES = 16
 
 
-class Bare(asyncio.BufferedProtocol):
+class Bare(asyncio.BufferedProtocol, ABC):
     """Gathers sealed records of a fixed total, opens them, and gives the plaintext to `arrived`."""
 
     def __init__(self, size: int) -> None:
@@ -57,9 +58,9 @@ class Bare(asyncio.BufferedProtocol):
             ]
         )
 
+    @abstractmethod
     def arrived(self, parts: list[bytes]) -> None:
         """All records of one exchange."""
-        raise NotImplementedError
 
     def send(self, parts: list[bytes]) -> None:
         """Seal and write."""

@@ -30,7 +30,7 @@ from chat.events import Finished
 from chat.session import AnswerOptions, AnswerSession
 from node.slices import threads as thread_settings
 from node.store import checkpoint
-from scripts.bench import daemons, shapes
+from scripts.bench import daemons, options, shapes
 from wire.tensors import WeightFormat
 from wire.types import Sampling
 
@@ -184,20 +184,12 @@ async def measure(arguments: argparse.Namespace, folder: Path, contacts: tuple[C
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--model",
-        default=shapes.DEFAULT,
-        help="a folder, `pocket`, or a shape (default: 0.5B, random weights)",
-    )
+    parser = options.parser(__doc__, rounds=5, computes=True)
     parser.add_argument("--hosts", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=thread_settings.usable_cores())
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--weights", choices=[one.value for one in WeightFormat], default="native")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=32, help="decode steps a round")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prefill")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     thread_settings.prepare(arguments.threads)
     import uvloop

@@ -10,7 +10,6 @@ the machine does falls on all of them. Ratios are of medians over all rounds. ll
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import statistics
@@ -23,9 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from node.slices import threads as thread_settings
 from node.store import checkpoint
-from scripts.bench import shapes
+from scripts.bench import options, shapes
 from scripts.bench.machine import processor
 
 _ENGINES: Final = "scripts.bench.engines"
@@ -94,16 +92,10 @@ def ask(process: subprocess.Popen[str], prompt: int, tokens: int) -> dict[str, A
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--model", default=shapes.DEFAULT, help="a folder, `pocket`, or a shape (default: 0.5B)"
-    )
-    parser.add_argument("--threads", type=int, default=thread_settings.usable_cores())
+    parser = options.parser(__doc__, rounds=5, computes=True)
     parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=16, help="decode steps a round")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prefill")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     folder = checkpoint.resolve(shapes.folder(arguments.model))
     with ExitStack() as stack:

@@ -10,7 +10,6 @@ own end of an answer is ignored, so that every answer has all its tokens. Exits 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -26,7 +25,7 @@ from chat.driver import ClientOptions, Contact
 from chat.session import AnswerOptions, AnswerSession
 from node.slices import threads
 from node.store import checkpoint
-from scripts.bench import daemons
+from scripts.bench import daemons, options
 from wire.types import LayerRange, Sampling
 
 RANGES = ("2:9", "9:17", "17:24")
@@ -191,10 +190,9 @@ def compare(count: int, tokens: int, *, progress: bool = False) -> Comparison:
 
 def main() -> int:
     """Compare and print. Returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = options.parser(__doc__)
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     result = compare(arguments.prompts, arguments.tokens, progress=True)
     if arguments.json:

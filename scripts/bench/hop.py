@@ -12,7 +12,6 @@ That exchange says how fast this machine is at this moment, and the figures are 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -31,7 +30,7 @@ from chat.route import Hop, Route
 from crypto.identity import Identity
 from node.transport.link import Link
 from node.transport.pool import LinkPool
-from scripts.bench import bare_host
+from scripts.bench import bare_host, options
 from scripts.bench.bare_host import Bare
 from scripts.bench.daemons import ready
 from scripts.bench.identity_host import MODEL, NUM_LAYERS
@@ -201,12 +200,10 @@ async def measure(
 
 def main() -> None:
     """Measure both sizes and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = options.parser(__doc__, rounds=10)
     parser.add_argument(
         "--steps", type=int, default=2000, help="steps of 2 KB per path; a tenth of them of 2 MB"
     )
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     import uvloop
 

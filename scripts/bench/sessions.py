@@ -21,7 +21,7 @@ from typing import Any
 
 from node.slices import threads as thread_settings
 from node.store import checkpoint
-from scripts.bench import shapes
+from scripts.bench import options, shapes
 from wire.tensors import WeightFormat
 from wire.types import LayerRange
 
@@ -90,17 +90,11 @@ def measure(whole: Any, arguments: argparse.Namespace) -> Figures:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--model", default=shapes.DEFAULT, help="a folder, `pocket`, or a shape (default: 0.5B)"
-    )
+    parser = options.parser(__doc__, rounds=4, computes=True)
     parser.add_argument("--weights", nargs="+", choices=[one.value for one in WeightFormat])
     parser.add_argument("--sessions", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=thread_settings.usable_cores())
-    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=16, help="decode steps a round")
     parser.add_argument("--prompt", type=int, default=64, help="tokens of the longest prompt")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     thread_settings.prepare(arguments.threads)
     thread_settings.apply()

@@ -106,7 +106,7 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path, *, workers: int, s
     folder.mkdir(parents=True, exist_ok=True)
     rendezvous = folder / "rendezvous"
     rendezvous.unlink(missing_ok=True)
-    torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
+    torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]  # torch has no stubs for it
         _work, (workers, recipe, tokenizer.to_str(), folder, save_every), nprocs=workers
     )
     rendezvous.unlink(missing_ok=True)
@@ -216,6 +216,7 @@ class _State:
             return _Progress()
         with safe_open(folder / STATE, framework="pt") as stored:
             record = stored.metadata()
+            # The file is no mapping: it has keys, and cannot be iterated.
             tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         if not self.recipe.continues(Recipe.from_json(record["recipe"])):
             return _Progress()

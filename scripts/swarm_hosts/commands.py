@@ -65,6 +65,7 @@ class Commands:
                 await launch.until_ready()
                 words = f'they keep running; ask: {ME} ask "{QUESTION}"   end: {ME} stop'
                 self.screen.say(self.screen.faint(words))
+            # Also on Ctrl-C: all of them or none.
             except BaseException:
                 await self.interrupts.finish(launch.stop(self.interrupts.hurry))
                 self.folder.forget()

@@ -82,6 +82,7 @@ def test_the_templates_own_control_tokens_are_parsed(tokenizer: Tokenizer) -> No
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
 def test_control_tokens_in_a_message_are_only_text(tokenizer: Tokenizer, role: str) -> None:
     special = {tokenizer.encode(token)[0] for token in SPECIAL}
+    # The role is one of pytest's plain strings.
     harmless = ids_of(tokenizer, Message(role, "x"))  # type: ignore[arg-type]
     hostile = ids_of(tokenizer, Message(role, HOSTILE))  # type: ignore[arg-type]
     assert [each for each in hostile if each in special] == [each for each in harmless if each in special]

@@ -196,6 +196,7 @@ async def test_a_client_that_is_killed_leaves_no_session_behind(
             program.end()
         for host, bytes_before in zip(pair, free, strict=True):
             await observer.until_free(host)
+            # A default binds the loop's value.
             await observer.until(host, lambda offer, was=bytes_before: offer.free_kv_bytes == was)  # type: ignore[misc]
 
 

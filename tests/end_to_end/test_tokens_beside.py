@@ -40,6 +40,7 @@ async def test_answers_are_the_whole_models_over_steps_cuts_and_turns(
             chain = await client.session.prepare_chain()
             assert [hop.sees_tokens for hop in chain.spec.route.hops] == [True, True]
             said = event_json(Planned(route=chain.spec.route))
+            # Plain JSON.
             assert [hop["sees_tokens"] for hop in said["hops"]] == [True, True]  # type: ignore[attr-defined]
 
 
@@ -73,6 +74,7 @@ async def test_a_host_ends_a_session_whose_steps_lack_their_tokens(
             send = chain.send
 
             async def mute(*values: object, ids: tuple[int, ...] = (), **named: object) -> None:
+                # Fields by name.
                 await send(*values, ids=tuple(one + 512 for one in ids), **named)  # type: ignore[arg-type]
 
             monkeypatch.setattr(chain, "send", mute)

@@ -46,7 +46,7 @@ class Torchao:
         module = ModuleType("torchao.quantization")
         for name in ("Int4WeightOnlyConfig", "Int8WeightOnlyConfig"):
             setattr(module, name, self._config(name))
-        module.quantize_ = self._quantise  # type: ignore[attr-defined]
+        module.quantize_ = self._quantise  # type: ignore[attr-defined]  # a made module has no declared names
         monkeypatch.setitem(sys.modules, "torchao", ModuleType("torchao"))
         monkeypatch.setitem(sys.modules, "torchao.quantization", module)
 

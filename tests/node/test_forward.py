@@ -90,6 +90,7 @@ async def test_one_peer_can_be_two_hops_of_a_route(table: Table) -> None:
     await table.until(lambda: len(table.alice.of(Ready)) == 2)
     for number in range(limits.SESSION_WINDOW_STEPS * 2):
         table.say(table.alice, step(front.session, number, number, 1.0))
+        # A default binds the loop's value.
         await table.until(lambda number=number: len(table.alice.of(Tokens)) == number + 1)  # type: ignore[misc]
     assert {message.ids for message in table.alice.of(Tokens)} == {((1 + 4) * WIDTH,)}
 
@@ -292,6 +293,7 @@ async def test_a_session_belongs_to_the_link_that_opened_it_and_not_to_all_of_it
     second = await table.open_tail(other, 2)
     for link, opened in ((table.alice, first), (other, second)):
         table.say(link, step(opened.session, 0, 0))
+        # A default binds the loop's value.
         await table.until(lambda link=link: bool(link.of(Tokens)))  # type: ignore[misc]
         assert [one.session for one in link.of(Tokens)] == [opened.session]
     table.host.on_closed(cast(Link, other), Code.CONNECTION_LOST, "reset")

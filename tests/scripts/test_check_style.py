@@ -84,3 +84,26 @@ def test_the_exit_status_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert check_style.main() == 0
     found(tmp_path, "chat/utils.py", "")
     assert check_style.main() == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x = 1  # noqa: F841", "x = 1  # noqa", "x = 1  # type: ignore[misc]", "# other\n\nx = 1  # noqa: A, B"],
+)
+def test_an_exception_without_a_reason_is_refused(tmp_path: Path, line: str) -> None:
+    (found_line,) = found(tmp_path, "node/daemon.py", line + "\n")
+    assert "say why" in found_line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = 1  # noqa: F841 - for its side effect",
+        "x = 1  # type: ignore[misc]  # a stub is wrong",
+        "# A stub is wrong.\nx = 1  # type: ignore[misc]",
+        "# A stub is wrong.\nx = 1  # type: ignore[misc]\ny = 1  # type: ignore[misc]",
+        "x = '# noqa'",
+    ],
+)
+def test_an_exception_with_its_reason_is_fine(tmp_path: Path, line: str) -> None:
+    assert found(tmp_path, "node/daemon.py", line + "\n") == []

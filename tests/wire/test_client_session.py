@@ -106,7 +106,7 @@ def test_our_own_steps_must_follow_each_other(wrong: Message) -> None:
     hop = ready()
     hop.announce(step(0), send=True)
     with pytest.raises(IllegalState, match="does not follow"):
-        hop.announce(wrong, send=True)  # type: ignore[arg-type]
+        hop.announce(wrong, send=True)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def asked(delivery: Delivery = Delivery.TOKENS, *, logprobs: int = 0) -> HopSession:

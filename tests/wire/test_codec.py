@@ -137,6 +137,7 @@ def test_a_body_comes_only_with_messages_that_have_one(declaration: Declaration)
     raw = dumps(header(declaration))
     if declaration.has_body:
         body = memoryview(b"not copied")
+        # The one message of the test that has a body.
         assert codec.decode(raw, body).body is body  # type: ignore[attr-defined]
     else:
         with pytest.raises(BadMessage, match="carries no body"):

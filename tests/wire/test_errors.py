@@ -27,7 +27,7 @@ def test_a_peers_error_names_the_code_it_is_told(kind: type[BadFrame | BadMessag
 def test_a_refused_peer_always_has_a_code_of_its_own() -> None:
     assert PeerRefused("another peer", code=Code.WRONG_PEER).code is Code.WRONG_PEER
     with pytest.raises(TypeError):
-        PeerRefused("another peer")  # type: ignore[call-arg]
+        PeerRefused("another peer")  # type: ignore[call-arg]  # wrong on purpose
 
 
 @pytest.mark.parametrize("kind", [BadFrame, BadMessage, PeerRefused])

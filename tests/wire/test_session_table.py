@@ -83,7 +83,8 @@ def pairs(table: object, states: type[Enum], inputs: object, *, legal: bool) -> 
     return [
         (state, kind)
         for state in states
-        for kind in inputs  # type: ignore[attr-defined]
+        for kind in inputs  # type: ignore[attr-defined]  # an enumeration of either side
+        # The table of either side.
         if state.name != "CLOSED" and ((state, kind) in table) == legal  # type: ignore[operator]
     ]
 

@@ -195,7 +195,7 @@ def test_an_address_is_checked_however_it_is_made(ip: str, port: int) -> None:
 def test_sampling_out_of_bounds_is_refused_by_name(wrong: dict[str, float]) -> None:
     (name,) = wrong
     with pytest.raises(InvalidValue, match=name):
-        Sampling(**wrong)  # type: ignore[arg-type]
+        Sampling(**wrong)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_sampling_takes_the_highest_logit_unless_told_otherwise() -> None:

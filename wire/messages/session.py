@@ -57,7 +57,7 @@ class Open(Message):
     weights: Annotated[WeightFormat, WEIGHTS] = WeightFormat.NATIVE
     """How the client expects the weights to be kept; a host that keeps them otherwise refuses."""
     upstream: Annotated[PeerId, PEER_ID]
-    """The one peer whose `forward` messages this session takes: the hop before, or the client itself."""
+    """The one peer whose `forward` messages the session takes: the hop before, or the client itself."""
     delivery: Annotated[Delivery, OneOf(Delivery)]
     next_peer: Annotated[PeerId | None, Maybe(PEER_ID)] = None
     """With delivery `next`: who the next hop must prove to be."""

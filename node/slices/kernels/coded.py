@@ -44,7 +44,7 @@ def from_nibbles(nibbles: torch.Tensor) -> torch.Tensor:
     return torch.stack((nibbles & 15, nibbles >> 4), dim=2).flatten(1).to(torch.int32)
 
 
-class Rows(quantise.Stored):
+class Rows(torch.Tensor):
     """Rows of one length, in any shape `[..., O, I]`, known by tensors that have something for each row.
 
     Passes for a bfloat16 tensor without memory. May be turned around, `[..., I, O]`, as some experts are stored.
@@ -73,10 +73,11 @@ class Rows(quantise.Stored):
         made.parts, made.columns, made.turned, made.origins = tuple(parts), columns, turned, origins
         return made
 
+    # As torch's own tensor subclasses have it; its stubs declare a method.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(  # type: ignore[override] # torch declares it as if it were no class method
+    def __torch_dispatch__(  # type: ignore[override]  # torch's stubs say it is no class method
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         try:

@@ -78,7 +78,7 @@ class HalfLinear(KernelLinear):
         return torch.cat([torch.ops.quantized.linear_unpack_fp16(one)[0] for one in self._packed()])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[..., I]` to `[..., O]`."""
+        """See `KernelLinear.forward`."""
         wide = x.float()
         if self.parts == 1:
             out: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(wide, self.packed_0)

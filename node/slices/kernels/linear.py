@@ -8,6 +8,7 @@ computes what it computes whole.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,11 +29,8 @@ def is_recording() -> bool:
     return torch._C._get_tracing_state() is not None
 
 
-class KernelLinear(nn.Module):
+class KernelLinear(nn.Module, ABC):
     """A linear map over weights in some format."""
-
-    few_tokens: int
-    rows_multiple = 1
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -40,8 +38,29 @@ class KernelLinear(nn.Module):
         self.out_features = linear.out_features
         self.bias: nn.Parameter | None = linear.bias
 
+    @abstractmethod
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[..., I]` to `[..., O]`."""
+        """`[..., I]` to `[..., O]`, in the dtype of `x`."""
+
+    @property
+    @abstractmethod
+    def weight(self) -> torch.Tensor:
+        """The weights `[O, I]`, perhaps made anew each time; for code that looks at a linear module's weights."""
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of weights that are neither parameters nor buffers."""
+        return 0
+
+
+class CountedLinear(KernelLinear):
+    """Picks its kernel by the number of tokens."""
+
+    few_tokens: int
+    rows_multiple = 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See `KernelLinear.forward`."""
         flat = x.reshape(-1, self.in_features)
         # What is recorded is only played for few.
         few = is_recording() or flat.shape[0] <= self.few_tokens
@@ -51,32 +70,27 @@ class KernelLinear(nn.Module):
             out += self.bias
         return out.view(*x.shape[:-1], self.out_features)
 
+    @abstractmethod
     def few(self, x: torch.Tensor) -> torch.Tensor:
         """`[T, I]` bfloat16 to `[T, O]` for few tokens, without the bias."""
-        raise NotImplementedError
 
     def many(self, x: torch.Tensor) -> torch.Tensor:
         """`[T, I]` of any float dtype to `[T, O]` for many tokens, without the bias."""
         return wide.product(x, self)
 
-    @property
-    def packed_bytes(self) -> int:
-        """Bytes of weights that are neither parameters nor buffers."""
-        return 0
-
+    @abstractmethod
     def widen(self, start: int, end: int, into: torch.Tensor) -> None:
         """Write rows from `start` to `end` to `into`, `[end - start, I]`, in its dtype."""
-        raise NotImplementedError
 
     @property
     def weight(self) -> torch.Tensor:
-        """The weights `[O, I]` in bfloat16, made anew each time; for code that looks at a linear module's weights."""
+        """The weights `[O, I]` in bfloat16, made anew each time."""
         whole = torch.empty(self.out_features, self.in_features, dtype=torch.bfloat16)
         self.widen(0, self.out_features, whole)
         return whole
 
 
-class DenseLinear(KernelLinear):
+class DenseLinear(CountedLinear):
     """bfloat16 weights as they are."""
 
     few_tokens = FEW_TOKENS["native"]
@@ -91,23 +105,23 @@ class DenseLinear(KernelLinear):
         return self.stored
 
     def few(self, x: torch.Tensor) -> torch.Tensor:
-        """See `KernelLinear.few`."""
+        """See `CountedLinear.few`."""
         if x.shape[0] == 1 and not is_recording():
             return torch.mv(self.stored, x[0]).unsqueeze(0)
         return functional.linear(x, self.stored)
 
     def many(self, x: torch.Tensor) -> torch.Tensor:
-        """See `KernelLinear.many`."""
+        """See `CountedLinear.many`."""
         if wide.WIDTH is self.stored.dtype:
             return functional.linear(x.to(self.stored.dtype), self.stored)
         return super().many(x)
 
     def widen(self, start: int, end: int, into: torch.Tensor) -> None:
-        """See `KernelLinear.widen`."""
+        """See `CountedLinear.widen`."""
         into.copy_(self.stored[start:end])
 
 
-class Int8Linear(KernelLinear):
+class Int8Linear(CountedLinear):
     """8-bit weights and a scale for each row."""
 
     few_tokens = FEW_TOKENS["int8"]
@@ -121,15 +135,15 @@ class Int8Linear(KernelLinear):
         self.register_buffer("scale", torch.cat([one.scale for one in packed]))
 
     def few(self, x: torch.Tensor) -> torch.Tensor:
-        """See `KernelLinear.few`."""
+        """See `CountedLinear.few`."""
         return torch._weight_int8pack_mm(x, self.codes, self.scale)
 
     def widen(self, start: int, end: int, into: torch.Tensor) -> None:
-        """See `KernelLinear.widen`."""
+        """See `CountedLinear.widen`."""
         torch.mul(self.codes[start:end], self.scale[start:end].to(into.dtype).unsqueeze(1), out=into)
 
 
-class Int4Linear(KernelLinear):
+class Int4Linear(CountedLinear):
     """4-bit weights, two to a byte, arranged as torch's kernel reads them on this machine."""
 
     few_tokens = FEW_TOKENS["int4"]
@@ -150,18 +164,18 @@ class Int4Linear(KernelLinear):
         self.register_buffer("scale_and_zero", torch.cat(scales).transpose(0, 1).contiguous())
 
     def few(self, x: torch.Tensor) -> torch.Tensor:
-        """See `KernelLinear.few`."""
+        """See `CountedLinear.few`."""
         out: torch.Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
             x, self.tiles, self.group, self.scale_and_zero
         )
         return out
 
     def many(self, x: torch.Tensor) -> torch.Tensor:
-        """See `KernelLinear.many`."""
+        """See `CountedLinear.many`."""
         return columns.product(x, self)
 
     def widen(self, start: int, end: int, into: torch.Tensor) -> None:
-        """See `KernelLinear.widen`."""
+        """See `CountedLinear.widen`."""
         scale, zero = self.scale_and_zero[:, start:end].to(into.dtype).permute(2, 1, 0).unsqueeze(3)
         into.copy_(tiles.unpack(self.tiles[start:end]))
         into.view(end - start, -1, self.group).sub_(quantise.INT4_MIDDLE).mul_(scale).add_(zero)

@@ -1,4 +1,4 @@
-"""WeightFormat to few bits and back: pure functions, the same result on every machine.
+"""Weights to few bits and back: pure functions, the same result on every machine.
 
 Only elementwise IEEE 754 arithmetic in float32, comparisons and rounding half to even, so no kernel's order of
 summation can show. Scales and zero points are rounded to bfloat16 *before* the weights are divided by them: what is
@@ -8,7 +8,7 @@ arranged (`linear`).
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
@@ -40,16 +40,15 @@ class Int4(NamedTuple):
     """`[O, I / G]` bfloat16."""
 
 
-class Stored(torch.Tensor):
+@runtime_checkable
+class Stored(Protocol):
     """Weights `[O, I]` that were quantised before: their codes are given as they are, and not computed again."""
 
     def as_int8(self) -> Int8:
         """The codes and scales of 8 bits. Raises `BadCheckpoint` when they are of another format."""
-        raise NotImplementedError
 
     def as_int4(self, group: int) -> Int4:
         """The codes, scales and zero points of 4 bits. Raises `BadCheckpoint` when they are of another format."""
-        raise NotImplementedError
 
 
 def to_int8(weight: torch.Tensor) -> Int8:

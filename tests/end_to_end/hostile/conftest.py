@@ -64,12 +64,14 @@ async def unharmed(swarm: Swarm) -> AsyncIterator[None]:
     await swarm.assert_right()
     await swarm.assert_right_anew()
     for host, was in zip(hosts, before, strict=True):
+        # A default binds the loop's value.
         await swarm.until(host, lambda now, was=was: now.sessions == was.sessions)  # type: ignore[misc]
         await swarm.until(host, lambda now, was=was: now.free_kv_bytes == was.free_kv_bytes)  # type: ignore[misc]
     for host, held, known in zip(hosts, memory, words, strict=True):
         assert host.resident_bytes < held + ALLOWED_GROWTH_BYTES
         assert "Traceback" not in host.stderr[known:]
     for host, had in zip(hosts, files, strict=True):
+        # A default binds the loop's value.
         await until(lambda host=host, had=had: host.open_files <= had)  # type: ignore[misc]
 
 

@@ -106,6 +106,7 @@ async def test_half_open_handshakes_are_bounded_and_dropped_while_others_are_ser
 async def test_a_stolen_hello_proves_nothing(swarm: Swarm) -> None:
     """An attacker that claims the tail's identity without its key is told so and dropped."""
     thief = await Attacker.connect(swarm.middle.address)
+    # Acts as an identity.
     config = replace(thief.config(), identity=Forged(swarm.tail.peer_id))  # type: ignore[arg-type]
     await thief.shake_hands(config)
     assert (await thief.ending()).code is Code.HANDSHAKE_FAILED

@@ -13,8 +13,8 @@ threads.prepare(1)
 
 import torch  # noqa: E402 - the environment comes first
 
-from scripts.family_proof import build_whole  # noqa: E402
-from scripts.make_model import TINY, write_tiny  # noqa: E402
+from scripts.family_proof import build_whole  # noqa: E402 - the environment comes first
+from scripts.make_model import TINY, write_tiny  # noqa: E402 - the environment comes first
 
 torch.set_num_threads(1)
 

@@ -160,7 +160,7 @@ def test_a_slice_reads_its_own_codes_and_nothing_else(
     read: dict[str, int] = {}
     real = weights.Weights
 
-    class Watched(real):  # type: ignore[valid-type, misc]
+    class Watched(real):  # type: ignore[valid-type, misc]  # the class is only known when the test runs
         def __init__(self, folder: Path, **options: object) -> None:
             super().__init__(folder, **options)
             read.update({name: tensor.nbytes for name, tensor in self.tensors.items()})
@@ -181,6 +181,7 @@ def test_no_matrix_is_ever_widened_while_a_folder_is_loaded(tmp_path: Path) -> N
     largest = 0
 
     class Watch(TorchDispatchMode):
+        # Torch declares it untyped.
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             nonlocal largest
             out = func(*args, **(kwargs or {}))
@@ -193,7 +194,7 @@ def test_no_matrix_is_ever_widened_while_a_folder_is_loaded(tmp_path: Path) -> N
         nonlocal largest
         largest = 0
         spec = SliceSpec(checkpoint=where, layers=LayerRange(3, 5), weights=WeightFormat.INT8)
-        with Watch():  # type: ignore[no-untyped-call]
+        with Watch():  # type: ignore[no-untyped-call]  # torch declares it untyped
             filled = loading.fill(spec, coded=where is folder)
             pack.pack(filled.model, spec.weights, embed=False)
         return largest

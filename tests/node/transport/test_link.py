@@ -74,6 +74,7 @@ def test_a_send_from_a_callback_is_answered_from_a_callback(run: Callable[[Body]
             link = await a.link_with(echoing)
             for number in range(100):
                 link.send(small(number))
+                # A default binds the loop's value.
                 await a.notes.until(lambda expected=number + 1: len(a.notes.messages) == expected)  # type: ignore[misc]
             assert a.notes.steps == list(range(100))
             await echoing.close()

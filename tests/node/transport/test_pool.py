@@ -75,8 +75,10 @@ async def crossing(rounds: int) -> None:
             for step in range(5):
                 first.send(small(step))
                 second.send(small(step))
+            # A default binds the loop's value.
             await a.notes.until(lambda a=a: a.notes.steps == list(range(5)))  # type: ignore[misc]
             await b.notes.until(lambda b=b: b.notes.steps == list(range(5)))  # type: ignore[misc]
+            # A default binds the loop's value.
             await until(lambda a=a, b=b: len(a._registry.all()) == len(b._registry.all()) == 1)  # type: ignore[misc]
             assert a.links[b.peer_id].inbound != b.links[a.peer_id].inbound
             assert set(a.notes.codes + b.notes.codes) <= {Code.DUPLICATE_LINK}
@@ -208,6 +210,7 @@ async def test_closing_says_goodbye_to_all_and_takes_no_more() -> None:
         assert all(link.closed.is_set() for link in links)
         assert len(a.links) == 0
         for other in (b, c):
+            # A default binds the loop's value.
             await other.notes.until(lambda other=other: other.notes.codes == [Code.SHUTTING_DOWN])  # type: ignore[misc]
             assert other.notes.closings[0][2] == "until tomorrow"
         with pytest.raises(PoolClosed):

@@ -83,4 +83,4 @@ def test_a_field_without_a_wire_type_is_refused() -> None:
 
 def test_the_registry_cannot_be_written_from_outside() -> None:
     with pytest.raises(TypeError):
-        REGISTRY[65_534] = REGISTRY[2]  # type: ignore[index]
+        REGISTRY[65_534] = REGISTRY[2]  # type: ignore[index]  # wrong on purpose

@@ -119,6 +119,7 @@ def test_sessions_that_attend_in_one_operation_see_what_each_sees_alone() -> Non
             return Padded(keys, values, mask)
 
     query = torch.cat([one[0] for one in apart], dim=2)
+    # Only looked at when a layer runs.
     with Attention(model("sdpa"), packed=True).shared(Sessions()):  # type: ignore[arg-type]
         got, _ = attend_shared(module(), query, keys, values, None, scaling=0.25)
     expected = [attend(module(), *one, None, scaling=0.25)[0] for one in apart]
@@ -147,6 +148,7 @@ def test_a_family_that_acts_by_the_name_keeps_it() -> None:
 
 def test_the_name_is_given_back_when_a_forward_fails() -> None:
     held = model("eager")
+    # Never reached.
     with pytest.raises(ValueError, match="half way"), Attention(held).shared(Any):  # type: ignore[arg-type]
         raise ValueError("half way")
     assert held.config._attn_implementation == "eager"

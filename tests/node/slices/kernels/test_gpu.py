@@ -113,4 +113,5 @@ def test_parts_are_those_that_have_memory() -> None:
 
     plain, wrapped = torch.ones(2), Wrapped()
     assert gpu.parts(plain)[0] is plain
+    # Acts as torchao's tensor.
     assert [part.nbytes for part in gpu.parts(wrapped)] == [3, 4]  # type: ignore[arg-type]

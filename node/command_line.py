@@ -1,0 +1,38 @@
+"""What the command lines of `lamella-node` share: a parser with one sentence for a complaint, and numbers in bounds."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final, NoReturn
+
+from node.status import StatusLine
+
+MOST_THREADS: Final = 256
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, told to a script as well if there is one."""
+
+    as_json = False
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end."""
+        StatusLine(as_json=self.as_json).fail(f"{message}; `{self.prog} --help` lists the options")
+        self.exit(2)
+
+
+def number(text: str, low: int, high: int) -> int:
+    """The number that is written in decimal digits.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or not from `low` to `high`.
+    """
+    # Checked by length first: Python refuses to read numbers of thousands of digits, with an error of its own.
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from {low} to {high}")
+    return int(text)
+
+
+def threads(text: str) -> int:
+    """A number of threads. Raises `argparse.ArgumentTypeError`."""
+    return number(text, 1, MOST_THREADS)
