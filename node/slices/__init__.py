@@ -5,10 +5,14 @@ and tensors. Every torch operation of a process, loading included, happens on on
 
 Reading order: `spec` (what to load), `families` (which models may be), `weights` (bytes on disk to tensors),
 `names` (which tensor belongs where), `build` (the model with holes), `load`, `cache`, `state_cache`, `cache_plan`,
-`slice` (the forward pass), `portable_cache`; beside them `threads`, `compute`,
+`slice` (the forward pass), `portable_cache`; beside them `lean` (imports), `threads`, `compute`,
 `budget`, `tensors`, `sampling`, `device`, `memory`. `threads`, `compute`, `budget`, `sampling`, `spec`, `families` and
 `errors` can be imported without torch.
 
 Shape letters used throughout: B batch (always 1 here), T new tokens, S tokens in the cache, D hidden size,
 H query heads, K key/value heads, Dh head size, V vocabulary, L layers of the whole model.
 """
+
+from node.slices import lean
+
+lean.install()

@@ -374,9 +374,8 @@ def half_billion(folder: Path, filled: LayerRange) -> Path:
     return folder
 
 
-@pytest.mark.timeout(
-    300
-)  # a fresh process imports torch and transformers, which a busy machine takes a minute for
+# A fresh process imports torch and transformers, which a busy machine takes a minute for.
+@pytest.mark.timeout(300)
 def test_six_layers_of_a_half_billion_model_take_the_memory_and_reads_of_six_layers(tmp_path: Path) -> None:
     folder = half_billion(tmp_path, LayerRange(6, 12))
     assert (folder / "model.safetensors").stat().st_size > 900 * MIB
@@ -385,6 +384,8 @@ def test_six_layers_of_a_half_billion_model_take_the_memory_and_reads_of_six_lay
     )
     weights, read, peak = (int(word) for word in run.stdout.split())
     assert 150 * MIB < weights < 180 * MIB
+    print(read - weights, peak - weights)
     assert weights - MIB < read < weights + 2 * MIB
+    print(f"peak {peak - weights:,} bytes above the weights")
     # Packing holds one more copy of the matrices in hand, and rounds rows of 896 weights up to 1,024.
-    assert peak < weights + 500_000_000
+    assert peak < weights + 400_000_000
