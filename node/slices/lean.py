@@ -4,6 +4,7 @@ transformers' modelling code imports all of them at its head or while a model is
 than half of the time that takes, and 110 MB of memory in every process (transformers 5.23, torch 2.13). What is used of
 the compiler without compiling is one context manager, which stands by itself, and decorators that change nothing.
 Questions about symbols have plain answers for plain numbers. Without distributed tensors transformers can do.
+It also reads the whole of its 2,500 files about models to know what is in which; once is enough.
 
 `install` is called before anything of this package is imported. What was imported earlier stays as it is, and all of it
 is still there for whoever asks for more.
@@ -13,10 +14,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from copy import deepcopy
+from functools import reduce, wraps
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from operator import and_, or_
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -50,7 +53,7 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = (_Undistributed if fullname == _CAPABILITIES else _Deferring)(spec.loader)
+            spec.loader = (_Spared if fullname == _CAPABILITIES else _Deferring)(spec.loader)
         return spec
 
 
@@ -99,13 +102,31 @@ class _Deferring(_Wrapped):
         """See `importlib.abc.Loader`."""
 
 
-class _Undistributed(_Wrapped):
-    """Loads what transformers asks about its surroundings, and answers that torch cannot distribute tensors."""
+class _Spared(_Wrapped):
+    """Loads what transformers asks about its surroundings and about itself, and makes it say and do less."""
 
     def exec_module(self, module: ModuleType) -> None:
         """See `importlib.abc.Loader`."""
         self.loader.exec_module(module)
         vars(module)["is_torch_distributed_available"] = lambda: False
+        name = "create_import_structure_from_path"
+        if name in vars(module):
+            vars(module)[name] = _kept_by_folder(vars(module)[name])
+
+
+def _kept_by_folder(structure: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """Which names are where below a folder, or below that of a file; found out by reading all that is in it, once."""
+    known: dict[Path, dict[str, Any]] = {}
+
+    @wraps(structure)
+    def kept(path: Any) -> dict[str, Any]:
+        given = Path(path)
+        folder = given.parent if given.is_file() else given
+        if folder not in known:
+            known[folder] = structure(folder)
+        return deepcopy(known[folder])
+
+    return kept
 
 
 def _decorator(_module: _Later, _name: str) -> Callable[..., Any]:

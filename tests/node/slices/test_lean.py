@@ -45,6 +45,16 @@ import node.slices
 import torch._dynamo.eval_frame
 print(torch._dynamo.eval_frame.innermost_fn.__name__, torch._dynamo.disable.__module__)
 """
+MODELS = """
+import node.slices
+import transformers
+from transformers.utils import import_utils
+folder = transformers.__path__[0] + "/models"
+kept = import_utils.create_import_structure_from_path(folder + "/__init__.py")
+kept["qwen3"].clear()
+again = import_utils.create_import_structure_from_path(folder)
+print(again == import_utils.create_import_structure_from_path.__wrapped__(folder), len(again) > 300)
+"""
 SYMBOLS = """
 from node.slices import lean
 from torch.fx.experimental import symbolic_shapes
@@ -90,6 +100,10 @@ def test_plain_numbers_have_plain_answers_and_symbols_those_of_torch() -> None:
         "True True True",
         "SymBool False SymBool",
     ]
+
+
+def test_what_is_in_which_file_is_kept_and_not_shared() -> None:
+    assert said(MODELS) == ["True True"]
 
 
 def test_it_is_installed_once() -> None:
