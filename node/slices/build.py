@@ -103,6 +103,7 @@ class Position(nn.Module):
         self.extra_outputs = extra_outputs
         self.layer = layer if keep else None
         self.recorded: Recorded | None = None
+        self.passes_on = not keep and not self.is_last and extra_outputs is None
         # Some families' forwards read plain facts off their layers, as in `layer.attention_type`.
         for name, value in vars(layer).items():
             if isinstance(value, (str, int, float)) and not name.startswith("_") and not hasattr(self, name):
@@ -110,6 +111,8 @@ class Position(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         crossing = self.crossing
+        if self.passes_on and crossing.layers.start != self.index != crossing.layers.end:
+            return hidden_states
         hidden_states = crossing.at(self.index, hidden_states)
         rest: tuple[Any, ...] = (None,) * (self.extra_outputs or 0)
         if self.layer is not None and self.index in crossing.layers:
@@ -124,6 +127,22 @@ class Position(nn.Module):
         if self.is_last:
             hidden_states = crossing.at(self.index + 1, hidden_states)
         return hidden_states if self.extra_outputs is None else (hidden_states, *rest)
+
+
+class Stack(nn.ModuleList):
+    """All positions. A stretch of them is made once: families ask for the same one in every forward."""
+
+    def __init__(self, positions: nn.ModuleList) -> None:
+        super().__init__(positions)
+        self._stretches: dict[tuple[int, int, int], nn.ModuleList] = {}
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        asked = index.indices(len(self))
+        if asked not in self._stretches:
+            self._stretches[asked] = nn.ModuleList(list(self)[index])
+        return self._stretches[asked]
 
 
 class PassThrough(nn.Module):
@@ -181,6 +200,8 @@ def close_positions(model: Any, family: Family, layers: LayerRange, crossing: Cr
     stack = layer_stack(model, family)
     for index in range(layers.start, layers.end):
         stack[index] = Position(index, stack, crossing, keep=True, extra_outputs=family.extra_outputs)
+    owner, _, name = family.stack.rpartition(".")
+    setattr(_found(model, owner) if owner else model, name, Stack(stack))
 
 
 def record_layers(model: Any, family: Family, crossing: Crossing) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, Final
 
 import torch
@@ -178,8 +177,11 @@ class Slice:
         count = x.shape[1]
         self.last_forward_was_shared = False
         x, ids, hidden = self._moved(x, ids)
-        sees_all = self._attention.one() if count == 1 and self._may_omit_masks else nullcontext()
-        with torch.inference_mode(), sees_all:
+        if count == 1 and self._may_omit_masks:
+            self._attention.one()
+        else:
+            self._attention.alone()
+        with torch.inference_mode():
             positions = torch.arange(position, position + count, device=self._device).unsqueeze(0)
             given = x if hidden is None else hidden
             arguments = self._calling.arguments(given, positions, cache.model_cache, ids)

@@ -75,7 +75,7 @@ class Attention:
             held = (getattr(module, "config", None) for module in model.modules())
             used = (one for one in held if getattr(one, "_attn_implementation", None) == found)
             self._configs = tuple({id(one): one for one in used}.values())
-        self._own = found
+        self._own = self._now = found
         if self._configs and found == "sdpa":
             self._own = ALONE if packed else EXACT
         self._name(self._own)
@@ -90,22 +90,24 @@ class Attention:
         """Whether a mask that hides nothing changes no bit. transformers' own function takes another way for it."""
         return self.can_share and self._own in (ALONE, "eager")
 
+    def alone(self) -> None:
+        """The next forwards' tokens are of one session."""
+        self._name(self._own)
+
+    def one(self) -> None:
+        """The next forwards have one token, which may be told by having no mask."""
+        _current.name = self._own
+        self._name(ONE)
+
     @contextmanager
     def shared(self, sessions: Sessions) -> Iterator[None]:
         """Within this, a forward's tokens `[1, N, D]` are of N sessions."""
         _current.sessions, _current.name = sessions, self._own
+        self._name(SHARED)
         try:
-            with self.named(SHARED):
-                yield
+            yield
         finally:
             _current.sessions = None
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Within this, a forward has one token."""
-        _current.name = self._own
-        with self.named(ONE):
-            yield
 
     @contextmanager
     def named(self, name: str) -> Iterator[None]:
@@ -122,6 +124,9 @@ class Attention:
         return attended
 
     def _name(self, name: str) -> None:
+        # Telling a config takes a tenth of a millisecond, and most forwards attend as the one before.
+        if name == self._now:
+            return
         self._now = name
         for config in self._configs:
             config._attn_implementation = name

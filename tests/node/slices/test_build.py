@@ -137,3 +137,13 @@ def test_stand_ins_for_tables_give_zeros_where_they_are_asked_from() -> None:
     assert table(ids).is_meta and table(None, position_ids=ids).is_meta
     assert table(7).tolist() == [[[0.0]]]
     assert embedding(ids).is_meta and embedding(ids).shape == (1, 3, 4)
+
+
+def test_a_stretch_of_the_stack_is_made_once() -> None:
+    stack = build.Stack(nn.ModuleList([Layer() for _ in range(4)]))
+    assert stack[:3] is stack[:3]
+    assert stack[:3] is not stack[1:]
+    assert list(stack[1:3]) == [stack[1], stack[2]]
+    assert list(stack[::-1]) == [stack[3], stack[2], stack[1], stack[0]]
+    assert stack[-1] is list(stack)[3]
+    assert len(stack[:9]) == len(stack) == 4

@@ -10,7 +10,16 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from node.slices.kernels import attention, wide
-from node.slices.kernels.attention import ALONE, EXACT, SHARED, Attention, Padded, attend, attend_shared
+from node.slices.kernels.attention import (
+    ALONE,
+    EXACT,
+    ONE,
+    SHARED,
+    Attention,
+    Padded,
+    attend,
+    attend_shared,
+)
 
 
 def tensors(dtype: torch.dtype, tokens: int, seen: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -100,6 +109,7 @@ def test_each_token_attends_within_its_own_session(packed: bool) -> None:
         got, _ = attend_shared(module(), query, new, new, None, scaling=0.25)
         with pytest.raises(RuntimeError, match="more than queries"):
             attend_shared(module(), query, new, new, torch.zeros(1), scaling=0.25)
+    chosen.alone()
     assert held.config._attn_implementation == own
     alone = attend if packed else sdpa_attention_forward
     expected = [alone(module(), *one, None, scaling=0.25)[0] for one in apart]
@@ -146,10 +156,34 @@ def test_a_family_that_acts_by_the_name_keeps_it() -> None:
     assert held.config._attn_implementation == "sdpa"
 
 
-def test_the_name_is_given_back_when_a_forward_fails() -> None:
+def test_a_forward_that_failed_leaves_nothing_to_the_next() -> None:
     held = model("eager")
+    chosen = Attention(held)
     # Never reached.
-    with pytest.raises(ValueError, match="half way"), Attention(held).shared(Any):  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="half way"), chosen.shared(Any):  # type: ignore[arg-type]
+        raise ValueError("half way")
+    assert attention._current.sessions is None
+    chosen.alone()
+    assert held.config._attn_implementation == "eager"
+    with pytest.raises(ValueError, match="half way"), chosen.named("other"):
         raise ValueError("half way")
     assert held.config._attn_implementation == "eager"
-    assert attention._current.sessions is None
+
+
+def test_a_config_is_told_a_name_only_when_it_changes() -> None:
+    told = []
+
+    class Config(SimpleNamespace):
+        def __setattr__(self, name: str, value: object) -> None:
+            told.append(value)
+            super().__setattr__(name, value)
+
+    config = Config(_attn_implementation="sdpa")
+    held = SimpleNamespace(config=config, _supports_attention_backend=True, modules=lambda: [held])
+    told.clear()
+    chosen = Attention(held, packed=True)
+    for _ in range(3):
+        chosen.one()
+    chosen.alone()
+    chosen.alone()
+    assert told == [ALONE, ONE, ALONE]
