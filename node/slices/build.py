@@ -29,6 +29,10 @@ from node.slices.recorded import Recorded, record
 from wire.types import LayerRange
 
 
+class EndReached(Exception):
+    """The forward is past the layers that were wanted, and has nothing more to do."""
+
+
 class Crossing:
     """Puts hidden states in at one boundary between layers and takes them out at another, for one forward.
 
@@ -48,12 +52,17 @@ class Crossing:
         self.attend: Any = None
         """The attention of layers that are played back."""
         self.layers = LayerRange(0, 0)
+        self.stops = False
         self.incoming: torch.Tensor | None = None
         self.outgoing: torch.Tensor | None = None
 
-    def begin(self, layers: LayerRange, incoming: torch.Tensor | None) -> None:
-        """Run only `layers`; start them from `incoming` `[1, T, W]`, or from the embedding where it is None."""
-        self.layers, self.incoming, self.outgoing = layers, incoming, None
+    def begin(self, layers: LayerRange, incoming: torch.Tensor | None, *, stops: bool = False) -> None:
+        """Run only `layers`; start them from `incoming` `[1, T, W]`, or from the embedding where it is None.
+
+        Args:
+            stops: have the forward end in `EndReached` where they end.
+        """
+        self.layers, self.incoming, self.outgoing, self.stops = layers, incoming, None, stops
 
     def take(self) -> torch.Tensor:
         """The hidden states `[1, T, W]` after the range."""
@@ -74,6 +83,8 @@ class Crossing:
                 hidden_states = unfolded(self.incoming, self.streams, hidden_states)
         if boundary == self.layers.end:
             self.outgoing = folded(hidden_states, self.streams)
+            if self.stops:
+                raise EndReached
         return hidden_states
 
     def rounded(self, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import torch
@@ -89,6 +90,8 @@ class Slice:
         self._owner = threading.get_ident()
         attends_to_cache = self.steps_together and not self._joined and not self._key_sources
         self._may_omit_masks = attends_to_cache and self._attention.ignores_open_masks
+        self._may_stop = attends_to_cache and family.streams is None
+        """Whether the family does nothing after its last layer but make its output."""
         crossing.attend = self._attention.attend
         self._family = family
         self._may_record = on_cpu and attends_to_cache and family.streams is None
@@ -185,14 +188,13 @@ class Slice:
             positions = torch.arange(position, position + count, device=self._device).unsqueeze(0)
             given = x if hidden is None else hidden
             arguments = self._calling.arguments(given, positions, cache.model_cache, ids)
-            self._crossing.begin(cache.layers, hidden)
+            self._crossing.begin(cache.layers, hidden, stops=want is Want.HIDDEN and self._may_stop)
             cache.mark_broken()
             try:
                 if want is Want.LOGITS:
                     out = self._model(**arguments, **self._calling.last_only).logits[0, -1].float()
                 else:
-                    self._decoder(**arguments)
-                    out = self._crossing.take().to(self.dtype)
+                    out = self._states(arguments)
                 out = device.to_host(out)
             except _FAULTS as error:
                 raise ForwardFailed(f"layers {cache.layers} of {self.model_type}: {error}") from error
@@ -244,17 +246,17 @@ class Slice:
         with torch.inference_mode(), self._attention.shared(shared):
             positions = torch.tensor([[step.position for step in steps]], device=self._device)
             arguments = self._calling.arguments(x if hidden is None else hidden, positions, shared, ids)
-            self._crossing.begin(steps[0].cache.layers, hidden)
+            self._crossing.begin(steps[0].cache.layers, hidden, stops=not drawn and self._may_stop)
             try:
                 if drawn:
                     rows = torch.tensor(drawn, device=self._device)
                     last_only = {"logits_to_keep": rows} if self._calling.last_only else {}
                     logits = self._model(**arguments, **last_only).logits[0]
                     logits = device.to_host((logits if last_only else logits[rows]).float())
+                    out = self._crossing.take().to(self.dtype) if len(drawn) < len(steps) else None
                 else:
-                    self._decoder(**arguments)
-                sent = len(drawn) < len(steps)
-                out = device.to_host(self._crossing.take().to(self.dtype)) if sent else None
+                    out = self._states(arguments)
+                out = None if out is None else device.to_host(out)
             except _FAULTS:
                 return None
             finally:
@@ -266,6 +268,12 @@ class Slice:
             logits[drawn.index(index)] if out is None or index in drawn else out[:, index : index + 1]
             for index in range(len(steps))
         ]
+
+    def _states(self, arguments: dict[str, Any]) -> torch.Tensor:
+        """The hidden states `[1, T, W]` after the layers of this forward."""
+        with suppress(build.EndReached):
+            self._decoder(**arguments)
+        return self._crossing.take().to(self.dtype)
 
     def _check(self, step: Step) -> None:
         """Raise unless this forward can be run."""

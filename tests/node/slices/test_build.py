@@ -88,6 +88,31 @@ def test_hidden_states_enter_and_leave_at_the_boundaries_of_the_range(start: int
         crossing.take()
 
 
+@pytest.mark.parametrize("end", [1, 2, 3])
+def test_a_forward_may_stop_where_its_layers_end(end: int) -> None:
+    ran = []
+
+    class Noted(nn.Module):
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            ran.append(self.index)
+            return x + 1
+
+    crossing = build.Crossing()
+    layers = nn.ModuleList(Noted(k) for k in range(3))
+    stack = [build.Position(k, layers, crossing, keep=True) for k in range(3)]
+    crossing.begin(LayerRange(0, end), None, stops=True)
+    x = torch.tensor(0.0)
+    with pytest.raises(build.EndReached):
+        for position in stack:
+            x = position(x)
+    assert crossing.take().item() == end
+    assert ran == list(range(end))
+
+
 def test_a_hole_answers_what_the_familys_forward_reads_off_its_layers() -> None:
     class Layer(nn.Module):
         attention_type = "unused"
@@ -140,7 +165,7 @@ def test_stand_ins_for_tables_give_zeros_where_they_are_asked_from() -> None:
 
 
 def test_a_stretch_of_the_stack_is_made_once() -> None:
-    stack = build.Stack(nn.ModuleList([Layer() for _ in range(4)]))
+    stack = build.Stack(nn.ModuleList([nn.Identity() for _ in range(4)]))
     assert stack[:3] is stack[:3]
     assert stack[:3] is not stack[1:]
     assert list(stack[1:3]) == [stack[1], stack[2]]

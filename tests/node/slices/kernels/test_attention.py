@@ -179,7 +179,8 @@ def test_a_config_is_told_a_name_only_when_it_changes() -> None:
             super().__setattr__(name, value)
 
     config = Config(_attn_implementation="sdpa")
-    held = SimpleNamespace(config=config, _supports_attention_backend=True, modules=lambda: [held])
+    layer = SimpleNamespace(config=config)
+    held = SimpleNamespace(config=config, _supports_attention_backend=True, modules=lambda: [layer])
     told.clear()
     chosen = Attention(held, packed=True)
     for _ in range(3):
