@@ -123,7 +123,7 @@ def prove(model_type: str, folder: Path, cuts: Sequence[tuple[int, int]] = CUTS)
     for number, changes in enumerate(VARIANTS.get(model_type, ())):
         models.append(make(model_type, folder / f"variant-{number}", cuts, **changes))
     family = _proven(model_type, models, _merged([one.layout for one in models]))
-    for together in ("new", "joined"):
+    for together in ("new", "joined", "padded"):
         families.FAMILIES[model_type] = dataclasses.replace(family, together=together)
         if all(steps_together(one.folder, one.count) for one in models):
             return families.FAMILIES[model_type]

@@ -30,6 +30,10 @@ _KEPT: Final = {
     "compressed_sparse_attention": "keys and values of a window, and compressed ones with an index",
     "heavily_compressed_attention": "keys and values of a window, and compressed ones",
 }
+_SHARED: Final = {
+    "joined": "Sessions of {count} share forwards with all their keys handed through the model's code",
+    "padded": "Sessions of {count} share forwards as a batch, padded on the left",
+}
 
 
 def summary(table: Mapping[str, Mapping[str, Any]]) -> str:
@@ -47,6 +51,15 @@ def summary(table: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append(f"| {kept} | {', '.join(f'`{name}`' for name in sorted(names))} |")
     told = [f"`{name}`" for name, row in sorted(table.items()) if row.get("tokens")]
     lines += ["", f"Layers of {', '.join(told)} may need the tokens themselves."] if told else []
+    for way, words in _SHARED.items():
+        named = [f"`{name}`" for name, row in sorted(table.items()) if row.get("together") == way]
+        lines += ["", f"{words.format(count=len(named))}: {', '.join(named)}."] if named else []
+    alone = [
+        f"`{name}`"
+        for name, row in sorted(table.items())
+        if row["verdict"] == "exact" and not row.get("together")
+    ]
+    lines += ["", f"Sessions of {len(alone)} are computed one by one: {', '.join(alone)}."] if alone else []
     lines += ["", "| refused | because |", "|---|---|"]
     lines += [f"| `{name}` | {reason} |" for name, reason in sorted(refused.items())]
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
     python -m scripts.recipes                     # every shape, as a table
     python -m scripts.recipes --only llama-3.1-8b --json
+    python -m scripts.recipes --write             # puts the table into docs/recipes.md
 
 One layer of the real shape with random weights is written, loaded as a host loads it, and timed alone: a chain's step
 is the sum of its layers. Speeds are of one session; the head and the embedding are not in them.
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -22,6 +22,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from node.slices import threads
+from scripts.bench.machine import processor
 from wire.tensors import WeightFormat
 from wire.types import LayerRange
 
@@ -84,6 +85,22 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
 """Layers of published models, by the numbers in their configs."""
 FORMATS: Final = (WeightFormat.NATIVE, WeightFormat.INT8, WeightFormat.INT4_32)
 MEMORIES_GIB: Final = (4, 8, 16, 32)
+PAGE: Final = Path("docs/recipes.md")
+_HEADER: Final = (
+    "| model | layers | weights | MB a layer | KV bytes a token | decode ms | prefill tokens/s | "
+    + (" | ".join(f"{gib} GiB" for gib in MEMORIES_GIB) + " |")
+)
+_PAGE: Final = """\
+# What a layer costs
+
+Written by `python -m scripts.recipes --write` on {machine}. One layer of each model's real shape with random weights,
+loaded and computed as a host does. *MB a layer* are its weights; *KV bytes a token* is what one position of one session
+keeps in one layer; *decode* is one token of one session after 256, *prefill* a prompt of 256, both for one layer:
+a chain's step is the sum of its layers, the head and its links. The last columns say how many layers fit a memory of
+so much, with one session of 4,096 positions and 1 GiB left for everything else.
+
+{table}
+"""
 _CONTEXT: Final = 4_096
 _PREFILL: Final = 256
 
@@ -149,6 +166,16 @@ def measure(name: str, rounds: int) -> Iterator[Recipe]:
             del held
 
 
+def row(found: Recipe) -> str:
+    """One line of the table."""
+    held = " | ".join(str(count) for count in found.layers_in_gib.values())
+    return (
+        f"| {found.model} | {found.num_layers} | {found.weights} | {found.bytes_per_layer / 1e6:.1f} "
+        f"| {found.kv_bytes_per_token:,} | {found.decode_ms_per_layer:.2f} "
+        f"| {found.prefill_tokens_per_s_per_layer:,.0f} | {held} |"
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -157,29 +184,22 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=sorted(SHAPES), metavar="SHAPE", default=list(SHAPES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=threads.usable_cores())
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument("--write", action="store_true", help=f"write {PAGE} as well")
     arguments = parser.parse_args()
     threads.prepare(arguments.threads)
     threads.apply()
-    fits = " | ".join(f"{gib} GiB" for gib in MEMORIES_GIB)
+    lines = [_HEADER, "|---" * _HEADER.count(" | ") + "|---|"]
     if not arguments.json:
-        print(f"{os.uname().machine}, {arguments.threads} threads; layers that fit a memory of\n")
-        print(
-            f"| model | layers | weights | MB a layer | KV bytes a token | decode ms | prefill tokens/s | {fits} |"
-        )
-        print("|---" * (7 + len(MEMORIES_GIB)) + "|")
+        print("\n".join(lines))
     for name in arguments.only:
         for found in measure(name, arguments.rounds):
-            if arguments.json:
-                print(json.dumps(asdict(found)), flush=True)
-                continue
-            held = " | ".join(str(count) for count in found.layers_in_gib.values())
-            print(
-                f"| {found.model} | {found.num_layers} | {found.weights} | {found.bytes_per_layer / 1e6:.1f} "
-                f"| {found.kv_bytes_per_token} | {found.decode_ms_per_layer:.2f} "
-                f"| {found.prefill_tokens_per_s_per_layer:.0f} | {held} |",
-                flush=True,
-            )
+            lines.append(row(found))
+            print(json.dumps(asdict(found)) if arguments.json else lines[-1], flush=True)
+    if arguments.write:
+        machine = f"{processor()}, {arguments.threads} threads"
+        PAGE.write_text(_PAGE.format(machine=machine, table="\n".join(lines)), encoding="utf-8")
 
 
 if __name__ == "__main__":

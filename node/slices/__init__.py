@@ -5,7 +5,7 @@ and tensors. Every torch operation of a process, loading included, happens on on
 
 Reading order: `spec` (what to load), `families` (which models may be), `weights` (bytes on disk to tensors),
 `names` (which tensor belongs where), `build` (the model with holes), `load`, `cache`, `state_cache`, `cache_plan`,
-`slice` (the forward pass), `portable_cache`; beside them `lean` (imports), `threads`, `compute`,
+`inputs`, `together`, `merged`, `slice` (the forward pass), `portable_cache`; beside them `lean` (imports), `threads`, `compute`,
 `budget`, `tensors`, `sampling`, `device`, `memory`. `threads`, `compute`, `budget`, `sampling`, `spec`, `families` and
 `errors` can be imported without torch.
 

@@ -39,6 +39,7 @@ class Calling:
         self._cache_name = caches[0]
         self.takes_positions = "position_ids" in names
         """The others count positions from the cache's length, which is the session's."""
+        self.takes_mask = "attention_mask" in names
         takes_last = "logits_to_keep" in inspect.signature(model.forward).parameters
         # Told a number, a decoder may leave out the other tokens in its last layers; told which, it computes all.
         last: Any = torch.tensor([-1], device=device) if shares_keys else 1
@@ -48,15 +49,22 @@ class Calling:
         self._always_ids = tokens == "embedded"
 
     def arguments(
-        self, x: torch.Tensor, positions: torch.Tensor, cache: Any, ids: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Any,
+        ids: torch.Tensor | None = None,
+        *,
+        mask: torch.Tensor | None = None,
     ) -> dict[str, Any]:
-        """The arguments for T new tokens.
+        """The arguments for T new tokens of each of B sequences.
 
         Args:
-            x: token ids `[1, T]` int64, or hidden states `[1, T, W]`.
-            positions: of the new tokens, `[1, T]` int64.
+            x: token ids `[B, T]` int64, or hidden states `[B, T, W]`.
+            positions: of the new tokens, `[B, T]` int64.
             cache: as the model's forward sees it.
-            ids: of the tokens whose hidden states `x` are, `[1, T]` int64, where the layers need them.
+            ids: of the tokens whose hidden states `x` are, `[B, T]` int64, where the layers need them.
+            mask: `[B, S + T]` int64, 0 where a sequence has nothing; None where none is padded.
         """
         if ids is None and self._always_ids:
             ids = x.new_zeros(x.shape[:2], dtype=torch.int64)
@@ -71,4 +79,6 @@ class Calling:
             arguments["inputs_embeds"] = x.new_zeros(*x.shape[:2], self._hidden_size)
         if self.takes_positions:
             arguments["position_ids"] = positions
+        if mask is not None:
+            arguments["attention_mask"] = mask
         return arguments

@@ -58,7 +58,7 @@ class Family:
     """Whether its code acts by the name of its attention, so that it must keep the name it has."""
     together: str = ""
     """How one forward may hold the tokens of several sessions: with the `new` keys and values handed through the
-    model's code, or all of them `joined`; empty where neither is proven."""
+    model's code, or all of them `joined`; in a batch, `padded` on the left; empty where none of these is proven."""
 
 
 def read_table(path: Path = TABLE_PATH) -> dict[str, dict[str, Any]]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 
-from node.slices import beside, build, device, families, recorded
+from node.slices import beside, build, device, families, inputs, recorded
 from node.slices.cache import SliceCache
 from node.slices.cache_plan import CachePlan
 from node.slices.calling import Calling
@@ -29,7 +29,9 @@ from node.slices.errors import (
 from node.slices.families import Family
 from node.slices.kernels import inner
 from node.slices.kernels.attention import Attention
+from node.slices.merged import MergedCaches, Unlike
 from node.slices.spec import CPU, SliceSpec, Want
+from node.slices.state_cache import StateCache
 from node.slices.together import Step, TogetherCache
 from wire.types import LayerRange
 
@@ -77,7 +79,8 @@ class Slice:
             shares_keys=bool(self._key_sources),
             device=self._device,
         )
-        self.steps_together = (
+        self._merges = family.together == "padded" and self._plan.keeps_state and self._calling.takes_mask
+        self.steps_together = self._merges or (
             family.together in ("new", "joined")
             and self._attention.can_share
             and self._calling.takes_positions
@@ -88,7 +91,7 @@ class Slice:
         """Whether the latest forward held more than one session; a proof that they do share must see it."""
         self._joined = family.together == "joined"
         self._owner = threading.get_ident()
-        attends_to_cache = self.steps_together and not self._joined and not self._key_sources
+        attends_to_cache = self.steps_together and not (self._merges or self._joined or self._key_sources)
         self._may_omit_masks = attends_to_cache and self._attention.ignores_open_masks
         self._may_stop = attends_to_cache and family.streams is None
         """Whether the family does nothing after its last layer but make its output."""
@@ -241,33 +244,67 @@ class Slice:
             x, ids, hidden = self._moved(torch.cat([step.x for step in steps], dim=1), beside_all)
         except SliceError:
             return None
-        shared = TogetherCache([step.cache for step in steps], joined=self._joined, sources=self._key_sources)
         drawn = [index for index, step in enumerate(steps) if step.want is Want.LOGITS]
-        with torch.inference_mode(), self._attention.shared(shared):
-            positions = torch.tensor([[step.position for step in steps]], device=self._device)
-            arguments = self._calling.arguments(x if hidden is None else hidden, positions, shared, ids)
-            self._crossing.begin(steps[0].cache.layers, hidden, stops=not drawn and self._may_stop)
-            try:
-                if drawn:
-                    rows = torch.tensor(drawn, device=self._device)
-                    last_only = {"logits_to_keep": rows} if self._calling.last_only else {}
-                    logits = self._model(**arguments, **last_only).logits[0]
-                    logits = device.to_host((logits if last_only else logits[rows]).float())
-                    out = self._crossing.take().to(self.dtype) if len(drawn) < len(steps) else None
-                else:
-                    out = self._states(arguments)
-                out = None if out is None else device.to_host(out)
-            except _FAULTS:
-                return None
-            finally:
-                self._crossing.end()
+        given = x if hidden is None else hidden
+        run = self._in_a_batch if self._merges else self._in_a_row
+        try:
+            with torch.inference_mode():
+                logits, out = run(steps, given, ids, drawn)
+                logits, out = (None if one is None else device.to_host(one) for one in (logits, out))
+        except (*_FAULTS, Unlike):
+            return None
+        finally:
+            self._crossing.end()
         self.last_forward_was_shared = True
         for step in steps:
             step.cache.advance(1)
-        return [
-            logits[drawn.index(index)] if out is None or index in drawn else out[:, index : index + 1]
-            for index in range(len(steps))
-        ]
+        rows = iter(() if logits is None else logits)
+        sent = iter(() if out is None else out.split(1, dim=1))
+        results: list[torch.Tensor | SliceError] = []
+        for index in range(len(steps)):
+            state = next(sent, None)
+            results.append(next(rows) if index in drawn else cast(torch.Tensor, state))
+        return results
+
+    def _in_a_row(
+        self, steps: Sequence[Step], x: torch.Tensor, ids: torch.Tensor | None, drawn: Sequence[int]
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Run tokens as if of one sequence: logits `[n, V]` where drawn from, states `[1, N, W]` if any are sent."""
+        shared = TogetherCache([step.cache for step in steps], joined=self._joined, sources=self._key_sources)
+        positions = torch.tensor([[step.position for step in steps]], device=self._device)
+        with self._attention.shared(shared):
+            arguments = self._calling.arguments(x, positions, shared, ids)
+            self._begin(steps[0], x, stops=not drawn and self._may_stop)
+            if not drawn:
+                return None, self._states(arguments)
+            rows = torch.tensor(drawn, device=self._device)
+            last_only = {"logits_to_keep": rows} if self._calling.last_only else {}
+            logits = self._model(**arguments, **last_only).logits[0]
+            logits = (logits if last_only else logits[rows]).float()
+            return logits, self._crossing.take().to(self.dtype) if len(drawn) < len(steps) else None
+
+    def _in_a_batch(
+        self, steps: Sequence[Step], x: torch.Tensor, ids: torch.Tensor | None, drawn: Sequence[int]
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The same, each token a sequence of its own. Raises `Unlike`."""
+        merged = MergedCaches([cast(StateCache, step.cache) for step in steps])
+        positions = torch.tensor([[step.position] for step in steps], device=self._device)
+        x, ids = x.transpose(0, 1), None if ids is None else ids.transpose(0, 1)
+        self._attention.alone()
+        mask = merged.mask(self._device)
+        arguments = self._calling.arguments(x, positions, merged.model_cache, ids, mask=mask)
+        self._begin(steps[0], x)
+        logits = None
+        if drawn:
+            logits = self._model(**arguments, **self._calling.last_only).logits[drawn, -1].float()
+        else:
+            self._decoder(**arguments)
+        out = self._crossing.take().to(self.dtype).transpose(0, 1)
+        merged.part()
+        return logits, out
+
+    def _begin(self, step: Step, x: torch.Tensor, *, stops: bool = False) -> None:
+        self._crossing.begin(step.cache.layers, None if x.dtype is torch.int64 else x, stops=stops)
 
     def _states(self, arguments: dict[str, Any]) -> torch.Tensor:
         """The hidden states `[1, T, W]` after the layers of this forward."""
@@ -286,38 +323,18 @@ class Slice:
             raise BadInput("the cache was made by another slice")
         if position != cache.length:
             raise BadInput(f"the forward is at position {position}, the cache at {cache.length}")
-        self._check_given(x, step.ids, layers)
+        takes = inputs.Takes(
+            layers=layers,
+            width=self.width,
+            vocab_size=self.vocab_size,
+            embeds=self.spec.embed and layers.start == 0,
+            needs_ids=self.needs_tokens(layers),
+        )
+        takes.check(x, step.ids)
         if want is Want.LOGITS and not (self.spec.head and layers.end == self.num_layers):
             raise BadInput(f"layers {layers} of this slice do not end in the head; there are no logits")
         if position + x.shape[1] > self.max_positions:
             raise ContextFull(position + x.shape[1], self.max_positions)
-
-    def _check_given(self, x: torch.Tensor, ids: torch.Tensor | None, layers: LayerRange) -> None:
-        """Raise unless this is what `layers` take: ids alone, hidden states alone, or both."""
-        if x.dtype is torch.int64:
-            if not (self.spec.embed and layers.start == 0):
-                raise BadInput(
-                    f"token ids, but layers {layers} of this slice do not begin with the embedding"
-                )
-            self._check_ids(x)
-        elif x.dim() != 3 or x.shape[0] != 1 or x.shape[1] < 1 or x.shape[2] != self.width:
-            raise BadInput(f"hidden states of shape {list(x.shape)}; expected [1, T, {self.width}]")
-        elif not x.is_floating_point():
-            raise BadInput(f"hidden states of dtype {x.dtype}; expected a float type")
-        needed = x.dtype is not torch.int64 and self.needs_tokens(layers)
-        if (ids is not None) != needed:
-            raise BadInput(f"layers {layers} need {'the' if needed else 'no'} token ids beside what is given")
-        if ids is not None:
-            self._check_ids(ids)
-            if ids.shape != x.shape[:2]:
-                raise BadInput(f"{ids.shape[1]} token ids beside the hidden states of {x.shape[1]} tokens")
-
-    def _check_ids(self, ids: torch.Tensor) -> None:
-        if ids.dtype is not torch.int64 or ids.dim() != 2 or ids.shape[0] != 1 or ids.shape[1] < 1:
-            raise BadInput(f"token ids of shape {list(ids.shape)}; expected [1, T]")
-        low, high = int(ids.min()), int(ids.max())
-        if low < 0 or high >= self.vocab_size:
-            raise BadInput(f"token ids must be from 0 to {self.vocab_size - 1}")
 
     def _moved(
         self, x: torch.Tensor, ids: torch.Tensor | None

@@ -103,6 +103,15 @@ def layer_tensors(layer: Any) -> dict[str, torch.Tensor]:
     return found
 
 
+def put(layer: Any, name: str, tensor: torch.Tensor) -> None:
+    """Have a layer cache hold a tensor, by the name that `layer_tensors` gives it."""
+    attribute, _, number = name.partition(".")
+    if number:
+        getattr(layer, attribute)[int(number)] = tensor
+    else:
+        setattr(layer, attribute, tensor)
+
+
 def emptied(layer: Any) -> Any:
     """A copy of a layer cache with all of its flags and counts, and tensors that have shapes and no memory."""
     copied = copy.copy(layer)
@@ -121,11 +130,7 @@ def filled(template: Any, tensors: Mapping[str, torch.Tensor], length: int) -> A
     """A layer cache as `template`, with these tensors in it, after `length` positions."""
     layer = emptied(template)
     for name, tensor in tensors.items():
-        attribute, _, number = name.partition(".")
-        if number:
-            getattr(layer, attribute)[int(number)] = tensor
-        else:
-            setattr(layer, attribute, tensor)
+        put(layer, name, tensor)
     if hasattr(layer, "cumulative_length"):
         layer.cumulative_length = length
     return layer
