@@ -28,6 +28,18 @@ def test_families_are_grouped_by_what_their_layers_keep_and_refusals_have_their_
     assert "2 families are exact, 1 are refused" in text
     assert "| all keys and values | `a`, `c` |" in text
     assert "| `b` | it is odd |" in text
+    assert "Sessions of 2 are computed one by one: `a`, `c`." in text
+
+
+def test_how_sessions_share_forwards_is_told() -> None:
+    ways = {"a": "new", "b": "joined", "c": "padded", "d": "padded", "e": ""}
+    table: dict[str, dict[str, Any]] = {
+        name: {"verdict": "exact", "state": ["full_attention"], "together": way} for name, way in ways.items()
+    }
+    text = summary(table)
+    assert "Sessions of 1 share forwards with all their keys handed through the model's code: `b`." in text
+    assert "Sessions of 2 share forwards as a batch, padded on the left: `c`, `d`." in text
+    assert "Sessions of 1 are computed one by one: `e`." in text
 
 
 def test_a_page_without_a_place_for_the_table_is_an_error() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import random
 import threading
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -19,7 +18,7 @@ from node.slices.load import load_slice
 from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
 from node.slices.together import Step
-from scripts.make_model import write_tiny
+from tests.node.slices.conftest import TinyModels
 from wire.types import LayerRange
 
 
@@ -225,9 +224,11 @@ class Greedy:
         return self.tokens[-1]
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt_oss", "deepseek_v3", "qwen3_moe"])
-async def test_sessions_that_come_and_go_get_the_tokens_they_get_alone(tmp_path: Path, family: str) -> None:
-    folder = write_tiny(tmp_path, family)
+@pytest.mark.parametrize(
+    "family", ["llama", "gemma3_text", "gpt_oss", "deepseek_v3", "qwen3_moe", "jamba", "lfm2", "qwen3_next"]
+)
+async def test_sessions_that_come_and_go_get_the_tokens_they_get_alone(tiny: TinyModels, family: str) -> None:
+    folder = tiny(family)
     compute = ComputeThread(1)
     compute.start()
     spec = SliceSpec(checkpoint=folder, layers=LayerRange(0, 5), embed=True, head=True, dtype="float32")
