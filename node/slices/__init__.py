@@ -5,11 +5,11 @@ and tensors. Every torch operation of a process, loading included, happens on on
 
 Reading order: `spec` (what to load), `families` (which models may be), `weights` (bytes on disk to tensors),
 `names` (which tensor belongs where), `build` (the model with holes), `load`, `cache`, `state_cache`, `cache_plan`,
-`inputs`, `together`, `merged`, `slice` (the forward pass), `portable_cache`; beside them `lean` (imports), `threads`, `compute`,
-`budget`, `tensors`, `sampling`, `device`, `memory`. `threads`, `compute`, `budget`, `sampling`, `spec`, `families` and
-`errors` can be imported without torch.
+`inputs`, `together`, `merged`, `slice` (the forward pass), `portable_cache`; beside them `lean` (imports), `threads`,
+`compute`, `budget`, `tensors`, `sampling`, `device`, `memory`. `threads`, `compute`, `budget`, `sampling`, `spec`,
+`families` and `errors` can be imported without torch.
 
-Shape letters used throughout: B batch (always 1 here), T new tokens, S tokens in the cache, D hidden size,
+Shape letters used throughout: B batch (1, but for sessions that share a forward as a batch), T new tokens, S tokens in the cache, D hidden size,
 H query heads, K key/value heads, Dh head size, V vocabulary, L layers of the whole model.
 """
 
