@@ -9,8 +9,8 @@ Reading order: `spec` (what to load), `families` (which models may be), `weights
 `compute`, `budget`, `tensors`, `sampling`, `device`, `memory`. `threads`, `compute`, `budget`, `sampling`, `spec`,
 `families` and `errors` can be imported without torch.
 
-Shape letters used throughout: B batch (1, but for sessions that share a forward as a batch), T new tokens, S tokens in the cache, D hidden size,
-H query heads, K key/value heads, Dh head size, V vocabulary, L layers of the whole model.
+Shape letters used throughout: B batch (1, but for sessions that share a forward as a batch), T new tokens, S tokens in
+the cache, D hidden size, H query heads, K key/value heads, Dh head size, V vocabulary, L layers of the whole model.
 """
 
 from node.slices import lean
