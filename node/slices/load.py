@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import torch
-from transformers.initialization import no_init_weights
 from transformers.utils import logging as transformers_logging
 
 from node.slices import (
@@ -186,8 +185,7 @@ def _has_own_head(spec: SliceSpec, family: Family) -> bool:
 def outline(cls: Any, config: Any, spec: SliceSpec) -> Any:
     """The whole model on the meta device, where it has names and shapes and takes no memory."""
     try:
-        # Initial values would have no memory to be written to, and cost as much as the rest.
-        with torch.device("meta"), no_init_weights():
+        with torch.device("meta"):
             return cls(config)
     except (
         RuntimeError,

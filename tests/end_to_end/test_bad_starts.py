@@ -62,7 +62,7 @@ def _fails(arguments: list[str], *, code: int, saying: str) -> str:
         (["--model", "m", "--listen", "7311"], "write IP:PORT"),
         (["--model", "m", "--listen", "127.0.0.1:70000"], "is not between 0 and 65535"),
         (["--model", "m", "--network", ""], "a network name is"),
-        (["--model", "m", "--threads", "0"], "threads from 1"),
+        (["--model", "m", "--threads", "0"], "not a number from 1 to 256"),
         (["--model", "m", "--kv-memory", "much"], "write 512M or 4G"),
         (["--model", "m", "--grace", "-1"], "is not between 0 and a day"),
         (["--model", "m", "--dtype", "int3"], "invalid choice"),
