@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ async def serve(hidden_size: int) -> None:
     from node.slices.compute import ComputeThread
     from node.slices.slice import Slice
     from node.slices.spec import SliceSpec
+    from node.slices.together import Step
     from node.transport.pool import LinkPool
 
     class Identical:
@@ -55,8 +57,8 @@ async def serve(hidden_size: int) -> None:
         def kv_bytes(self, layers: LayerRange, positions: int) -> int:
             return 0
 
-        def forward(self, x: torch.Tensor, **_: object) -> torch.Tensor:
-            return x
+        def forward_all(self, steps: Sequence[Step]) -> list[torch.Tensor]:
+            return [step.x for step in steps]
 
     identity = Identity.from_seed(os.urandom(32))
     compute = ComputeThread(1)
