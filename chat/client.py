@@ -118,8 +118,9 @@ class Client:
                 width=front.first.width,
                 kv_bytes_per_layer=front.kv_bytes_per_layer(self._positions(facts)),
             )
-        # The task group's: several parts may fail at once, and the person is told of one.
-        except ExceptionGroup as group_error:
+        except (
+            ExceptionGroup
+        ) as group_error:  # the task group's: parts fail at once, the person is told of one
             raise _as_chat_error(group_error) from group_error
         except (NodeError, SliceError) as error:
             raise ModelError(str(error)) from error

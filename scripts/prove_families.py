@@ -48,7 +48,7 @@ _FAULTS: Final = (
     AttributeError,
     ImportError,
     ArithmeticError,
-    NotImplementedError,
+    NotImplementedError,  # by a family's own code, where it cannot run
     StrictDataclassError,
     SliceError,
 )

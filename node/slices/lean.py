@@ -76,7 +76,7 @@ class _Later(ModuleType):
 def _load(module: ModuleType) -> None:
     """Have an empty module become what it stands for."""
     if isinstance(module, _Later):
-        module.__class__ = ModuleType  # type: ignore[assignment]  # which is all that it was but for `__getattr__`
+        module.__class__ = ModuleType  # type: ignore[assignment]  # mypy knows no change of class
         module.loader.exec_module(module)
 
 

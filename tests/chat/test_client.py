@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,8 +85,8 @@ async def connected(options: ClientOptions) -> AsyncIterator[Client]:
         await client.close()
 
 
-def options(folder: Path, *contacts: Contact, **changes: object) -> ClientOptions:
-    fields: dict[str, object] = {
+def options(folder: Path, *contacts: Contact, **changes: Any) -> ClientOptions:
+    fields: dict[str, Any] = {
         "model": str(folder),
         "contacts": contacts,
         "dtype": "float32",
@@ -93,7 +94,7 @@ def options(folder: Path, *contacts: Contact, **changes: object) -> ClientOption
         "context": 128,
         "threads": 1,
     }
-    return ClientOptions(**(fields | changes))  # type: ignore[arg-type]  # fields by name
+    return ClientOptions(**(fields | changes))
 
 
 async def ask(client: Client, text: str) -> tuple[list[object], Finished]:

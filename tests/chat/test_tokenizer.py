@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chat.errors import ModelError
-from chat.template import Message
+from chat.template import Message, Role
 from chat.tokenizer import Tokenizer
 from tests.fakes.chat_folder import CHATML, FORGETTING, SPECIAL, byte_level, sentence_piece
 
@@ -80,11 +80,10 @@ def test_the_templates_own_control_tokens_are_parsed(tokenizer: Tokenizer) -> No
 
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
-def test_control_tokens_in_a_message_are_only_text(tokenizer: Tokenizer, role: str) -> None:
+def test_control_tokens_in_a_message_are_only_text(tokenizer: Tokenizer, role: Role) -> None:
     special = {tokenizer.encode(token)[0] for token in SPECIAL}
-    # The role is one of pytest's plain strings.
-    harmless = ids_of(tokenizer, Message(role, "x"))  # type: ignore[arg-type]
-    hostile = ids_of(tokenizer, Message(role, HOSTILE))  # type: ignore[arg-type]
+    harmless = ids_of(tokenizer, Message(role, "x"))
+    hostile = ids_of(tokenizer, Message(role, HOSTILE))
     assert [each for each in hostile if each in special] == [each for each in harmless if each in special]
     assert HOSTILE in tokenizer.decode(hostile)
 

@@ -73,11 +73,11 @@ class Rows(torch.Tensor):
         made.parts, made.columns, made.turned, made.origins = tuple(parts), columns, turned, origins
         return made
 
-    # As torch's own tensor subclasses have it; its stubs declare a method.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    # Its stubs declare a method; torch's own subclasses switch it off by this same assignment.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # see above
 
     @classmethod
-    def __torch_dispatch__(  # type: ignore[override]  # torch's stubs say it is no class method
+    def __torch_dispatch__(  # type: ignore[override]  # a class method, whatever torch's stubs say
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         try:

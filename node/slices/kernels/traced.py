@@ -42,7 +42,7 @@ class Mixed(Traced):
         return made
 
     @classmethod
-    def __torch_dispatch__(  # type: ignore[override]  # torch's stubs say it is no class method
+    def __torch_dispatch__(  # type: ignore[override]  # a class method, whatever torch's stubs say
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         return cls.looked(func, args, kwargs or {}, Looked(str(func)))
