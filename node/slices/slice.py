@@ -300,6 +300,8 @@ class Slice:
         else:
             self._decoder(**arguments)
         out = self._crossing.take().to(self.dtype).transpose(0, 1)
+        for step in steps:  # whole again once they have all of their own state
+            step.cache.mark_broken()
         merged.part()
         return logits, out
 

@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from node.slices import merged
+from node.slices.errors import CacheBroken
+from node.slices.load import load_slice
 from node.slices.merged import MergedCaches, Unlike
+from node.slices.spec import SliceSpec, Want
+from node.slices.together import Step
+from tests.node.slices.conftest import TinyModels
 from wire.types import LayerRange
 
 CPU = torch.device("cpu")
@@ -95,3 +100,20 @@ def test_what_cannot_lie_side_by_side_is_not_merged(monkeypatch: pytest.MonkeyPa
     MergedCaches([session(3), session(3)])
     with pytest.raises(Unlike, match="4000 bytes"):
         MergedCaches([session(3), session(6)])
+
+
+def test_sessions_that_did_not_get_all_of_their_state_do_not_go_on(
+    tiny: TinyModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = LayerRange(0, 5)
+    piece = load_slice(SliceSpec(checkpoint=tiny("lfm2"), layers=layers, dtype="float32"))
+    caches = [piece.new_cache(layers) for _ in range(2)]
+    for cache in caches:
+        piece.forward(torch.ones(1, 3, 64), cache=cache, position=0, want=Want.HIDDEN)
+
+    def half(_: object) -> None:
+        raise RuntimeError("half way")
+
+    monkeypatch.setattr(MergedCaches, "part", half)
+    results = piece.forward_all([Step(torch.ones(1, 1, 64), cache, 3, Want.HIDDEN) for cache in caches])
+    assert [type(one) for one in results] == [CacheBroken, CacheBroken]
