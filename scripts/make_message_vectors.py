@@ -6,6 +6,7 @@ A message's vector holds its fields as they stand in the CBOR header, byte strin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from crypto.digest import sha256
@@ -14,7 +15,7 @@ from wire import codec, limits
 from wire.cbor import canonical, dumps
 from wire.codes import Code
 from wire.errors import BadMessage
-from wire.manifest import FileEntry, Manifest, TensorEntry
+from wire.manifest import Base, FileEntry, Manifest, TensorEntry
 from wire.messages.base import Message
 from wire.messages.forward import Alternative, Credit, Forward, HopTime, Output, Phase, Tokens
 from wire.messages.hosting import Describe, Hosting, Offer
@@ -29,7 +30,7 @@ from wire.messages.session import (
     Truncate,
     Truncated,
 )
-from wire.tensors import DType
+from wire.tensors import DType, WeightFormat
 from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
 
 
@@ -235,7 +236,11 @@ def manifest() -> object:
     good = small.encode()
     return {
         "comment": "All byte strings are hexadecimal; `chunks` are the digests, in order.",
-        "manifests": [_manifest("empty", Manifest(files=(), tensors=())), _manifest("small", small)],
+        "manifests": [
+            _manifest("empty", Manifest(files=(), tensors=())),
+            _manifest("small", small),
+            _manifest("quantised", replace(small, base=Base(small.model_id, WeightFormat.INT8))),
+        ],
         "refused": [
             {"why": "another version", "manifest": canonical({"v": 2, "files": [], "tensors": []}).hex()},
             {
@@ -254,6 +259,12 @@ def manifest() -> object:
             {
                 "why": "a tensor named twice",
                 "manifest": _raw_manifest([["a", "F32", [1], 0, b""], ["a", "F32", [1], 0, b""]]),
+            },
+            {
+                "why": "made from a model in its native form",
+                "manifest": canonical(
+                    {"v": 1, "files": [], "tensors": [], "base": [small.model_id.digest, "native"]}
+                ).hex(),
             },
             {"why": "a chunk digest missing", "manifest": _raw_manifest([["a", "F32", [1], 4, b""]])},
         ],
@@ -346,6 +357,11 @@ def _manifest(name: str, made: Manifest) -> object:
             }
             for one in made.tensors
         ],
+        **(
+            {}
+            if made.base is None
+            else {"base": {"model": str(made.base.model), "weights": made.base.weights.value}}
+        ),
         "manifest": made.encode().hex(),
         "digest": made.model_id.digest.hex(),
         "model_id": str(made.model_id),

@@ -1,6 +1,6 @@
 """What a model is, to the byte: the canonical manifest whose digest is the model id.
 
-Spec: `specs/forward.md` §Model ids.
+Spec: `specs/weights.md` §Manifests.
 
 A manifest names a checkpoint's small files and tensors by SHA-256, never by where they lie: two folders that shard the
 same tensors differently are the same model. Tensors are digested in chunks, so that any part can be checked alone.
@@ -15,6 +15,7 @@ from typing import Any, Final
 from wire import limits
 from wire.cbor import canonical, loads
 from wire.errors import BadMessage
+from wire.tensors import WeightFormat
 from wire.types import ModelId
 
 VERSION: Final = 1
@@ -57,17 +58,29 @@ class TensorEntry:
     chunks: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a quantised model was made from. Who serves it serves that model, in fewer bits."""
+
+    model: ModelId
+    weights: WeightFormat
+    """Never native."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """All files and tensors of a model, each list sorted by name."""
 
     files: tuple[FileEntry, ...]
     tensors: tuple[TensorEntry, ...]
+    base: Base | None = None
 
     def encode(self) -> bytes:
         """Return the canonical CBOR: the same bytes for the same model on every machine."""
+        base = {} if self.base is None else {"base": [self.base.model.digest, self.base.weights.value]}
         return canonical(
             {
+                **base,
                 "v": VERSION,
                 "files": [
                     [one.name, one.size, one.digest] for one in sorted(self.files, key=lambda f: f.name)
@@ -88,11 +101,16 @@ class Manifest:
     def decode(cls, data: bytes) -> Manifest:
         """Read canonical bytes. Raises `BadMessage` for anything that is not exactly one manifest's encoding."""
         raw = loads(data, max_bytes=limits.MAX_MANIFEST_BYTES)
-        if type(raw) is not dict or set(raw) != {"v", "files", "tensors"} or raw["v"] != VERSION:
+        if (
+            type(raw) is not dict
+            or {*raw, "base"} != {"v", "files", "tensors", "base"}
+            or raw["v"] != VERSION
+        ):
             raise BadMessage(f"not a manifest of version {VERSION}")
         manifest = cls(
             files=tuple(_file(one) for one in _list(raw["files"], len(SMALL_FILES))),
             tensors=tuple(_tensor(one) for one in _list(raw["tensors"], _MAX_TENSORS)),
+            base=_base(raw["base"]) if "base" in raw else None,
         )
         for names in ([one.name for one in manifest.files], [one.name for one in manifest.tensors]):
             if sorted(set(names)) != names:
@@ -120,11 +138,22 @@ def _name(raw: Any) -> str:
     return raw
 
 
+def _base(raw: Any) -> Base:
+    formats = {one.value: one for one in WeightFormat if one is not WeightFormat.NATIVE}
+    if type(raw) is not list or len(raw) != 2 or type(raw[0]) is not bytes or type(raw[1]) is not str:
+        raise BadMessage("expected [model id, weights] of what was quantised")
+    if len(raw[0]) != limits.DIGEST_BYTES or raw[1] not in formats:
+        raise BadMessage("expected [model id, weights] of what was quantised")
+    return Base(ModelId(raw[0]), formats[raw[1]])
+
+
 def _file(raw: Any) -> FileEntry:
     if type(raw) is not list or len(raw) != 3 or raw[0] not in SMALL_FILES:
         raise BadMessage("expected [name, size, digest] of a known small file")
     if type(raw[2]) is not bytes or len(raw[2]) != limits.DIGEST_BYTES:
         raise BadMessage("expected a digest")
+    if _size(raw[1]) > limits.MAX_SMALL_FILE_BYTES:
+        raise BadMessage(f"a small file has at most {limits.MAX_SMALL_FILE_BYTES} bytes")
     return FileEntry(name=raw[0], size=_size(raw[1]), digest=raw[2])
 
 

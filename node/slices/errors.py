@@ -4,6 +4,7 @@ SliceError
 ├── UnsupportedModel      the family, or something its config asks for, is not on the proven list
 ├── BadCheckpoint         the files are not what a checkpoint must be; names the file, and the tensor where there is one
 │   ├── PickleWeights     the weights are stored as pickles, which are programs
+│   ├── DamagedChunk      a chunk of the store is not what its name says, or is not there
 │   └── MissingTensor     a tensor the slice needs is not there
 ├── InvalidSlice          the layers or ends asked for do not exist in this model or this slice
 ├── BadInput              a forward was given a tensor of the wrong shape, dtype or position
@@ -49,6 +50,14 @@ class BadCheckpoint(SliceError):
 
 class PickleWeights(BadCheckpoint):
     """The folder has weights only as pickles; loading one would run the program inside it."""
+
+
+class DamagedChunk(BadCheckpoint):
+    """A chunk of the store is damaged; fetching it again repairs the model."""
+
+    def __init__(self, path: Path, digest: bytes, problem: str) -> None:
+        super().__init__(path, problem, next_step="run `lamella-node models --repair`")
+        self.digest = digest
 
 
 class MissingTensor(BadCheckpoint):

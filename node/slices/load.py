@@ -123,17 +123,6 @@ def fill(
 
     Raises: see `load_slice`.
     """
-    family, config = families.load_config(spec.checkpoint)
-    spec.check(config.get_text_config().num_hidden_layers, beside.joined_layers(config.get_text_config()))
-    cache_plan.check_kinds(config.get_text_config(), family.state)
-    cls = families.causal_class(family)
-    if untied or (coded and _has_own_head(spec, family)):
-        cls = build_untied.untied_class(cls, family)
-    parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
-    whole = outline(cls, config, spec)
-    on_disk = names.Names(whole, family)
-    widen = spec.device == CPU and spec.dtype == "bfloat16" and inner.suits(whole)
-    crossing = build.Crossing(family.streams, rounds_to=torch.bfloat16 if widen else None)
     done = 0
 
     def on_read(count: int) -> None:
@@ -142,14 +131,14 @@ def fill(
         if progress is not None:
             progress(min(1.0, done / total))
 
-    def wanted(name: str) -> bool:
-        return on_disk.needed(name, parts) or (coded and on_disk.needed(coded_weights.base_name(name), parts))
-
-    weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read, codes=coded)
-    total = max(1, weights.nbytes)
-    sources: Mapping[str, Source] = weights.tensors
+    found = _find(spec, coded=coded, untied=untied, on_read=on_read)
+    family, config, cls, on_disk = found.family, found.config, found.cls, found.names
+    parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
+    crossing = build.Crossing(family.streams, rounds_to=torch.bfloat16 if found.widen else None)
+    total = max(1, found.weights.nbytes)
+    sources: Mapping[str, Source] = found.weights.tensors
     if coded:
-        sources = coded_weights.gather(weights.tensors, pack.GROUPS.get(spec.weights))
+        sources = coded_weights.gather(found.weights.tensors, pack.GROUPS.get(spec.weights))
     for name, tensor in sources.items():
         if on_disk.is_unknown(name):
             raise BadCheckpoint(tensor.path, f"is no part of a {config.model_type} model", tensor=name)
@@ -168,6 +157,54 @@ def fill(
 
     model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, shown)
     return Filled(family=family, model=model, crossing=crossing, names=on_disk, sources=sources)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a checkpoint has for a slice, before any weight is read."""
+
+    family: Family
+    config: Any
+    cls: Any
+    names: names.Names
+    weights: Weights
+    widen: bool
+    """Whether layers compute in float32 inside, where the slice is bfloat16."""
+
+
+def _find(spec: SliceSpec, *, coded: bool, untied: bool, on_read: Callable[[int], None]) -> _Found:
+    family, config = families.load_config(spec.checkpoint)
+    text = config.get_text_config()
+    spec.check(text.num_hidden_layers, beside.joined_layers(text))
+    cache_plan.check_kinds(text, family.state)
+    cls = families.causal_class(family)
+    if untied or (coded and _has_own_head(spec, family)):
+        cls = build_untied.untied_class(cls, family)
+    parts = names.Parts(layers=spec.layers, embed=spec.embed, head=spec.head)
+    whole = outline(cls, config, spec)
+    on_disk = names.Names(whole, family)
+
+    def wanted(name: str) -> bool:
+        return on_disk.needed(name, parts) or (coded and on_disk.needed(coded_weights.base_name(name), parts))
+
+    return _Found(
+        family=family,
+        config=config,
+        cls=cls,
+        names=on_disk,
+        weights=Weights(spec.checkpoint, wanted=wanted, on_read=on_read, codes=coded),
+        widen=spec.device == CPU and spec.dtype == "bfloat16" and inner.suits(whole),
+    )
+
+
+def wanted_tensors(spec: SliceSpec) -> tuple[str, ...]:
+    """The names on disk of the tensors that a slice is made of; no weight needs to be there yet.
+
+    Raises: see `load_slice`.
+    """
+    coded = read_note(spec.checkpoint) is not None
+    found = _find(spec, coded=coded, untied=False, on_read=lambda _count: None)
+    return tuple(found.weights.tensors)
 
 
 def _has_own_head(spec: SliceSpec, family: Family) -> bool:

@@ -1,4 +1,6 @@
-"""Reads a checkpoint's safetensors: which tensors there are, and the bytes of just the ones that are asked for.
+"""Reads a checkpoint's tensors: which there are, and the bytes of just the ones that are asked for.
+
+They lie in safetensors files, or as chunks in a store (`chunked`).
 
 Each tensor is read by position straight into fresh memory. The safetensors library would map the file instead,
 and parameters that alias a mapping are read from disk at the first request, count as somebody else's memory, and
@@ -13,12 +15,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from node.slices import chunked
+from node.slices.chunked import ChunkReader
 from node.slices.errors import BadCheckpoint, PickleWeights
 
 MAX_HEADER_BYTES: Final = 100_000_000
@@ -40,6 +44,13 @@ _CHECKED_AT_ONCE: Final = 1 << 20
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
+class Contents(Protocol):
+    """Where the bytes of one tensor are."""
+
+    def fill(self, view: memoryview, offset: int) -> None:
+        """Fill `view` with the tensor's bytes from `offset` on. Raises `BadCheckpoint`."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredTensor:
     """One tensor on disk; reads itself when it is indexed, as transformers' loader does with `tensor[...]`."""
@@ -48,8 +59,7 @@ class StoredTensor:
     path: Path
     stored_dtype: str
     shape: tuple[int, ...]
-    offset: int
-    """Of its first byte in the file."""
+    contents: Contents
     nbytes: int
     on_read: Callable[[int], None]
     """Told the bytes after each read."""
@@ -76,19 +86,19 @@ class StoredTensor:
     def read(self) -> torch.Tensor:
         """The tensor, in memory of its own."""
         tensor = torch.empty(self.shape, dtype=self.dtype)
-        self._read(tensor, self.offset)
+        self._read(tensor, 0)
         return tensor
 
     def read_rows(self, start: int, end: int) -> torch.Tensor:
         """Rows `[end - start, I]` of the tensor `[..., I]`, counted over all dimensions but the last."""
         tensor = torch.empty(end - start, self.shape[-1], dtype=self.dtype)
-        self._read(tensor, self.offset + start * self.shape[-1] * tensor.itemsize)
+        self._read(tensor, start * self.shape[-1] * tensor.itemsize)
         return tensor
 
     def _read(self, tensor: torch.Tensor, offset: int) -> None:
         if tensor.nbytes:
             memory = tensor.view(-1).view(torch.uint8).numpy()
-            self._fill(memory.data, offset)
+            self.contents.fill(memory.data, offset)
             self._check_finite(memory)
         self.on_read(tensor.nbytes)
 
@@ -102,7 +112,18 @@ class StoredTensor:
             if ((words[start : start + _CHECKED_AT_ONCE] & exponent) == exponent).any():
                 raise BadCheckpoint(self.path, "holds NaN or infinity", tensor=self.name)
 
-    def _fill(self, view: memoryview, offset: int) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _InFile:
+    """A tensor in a safetensors file."""
+
+    path: Path
+    start: int
+    """Of its first byte in the file."""
+    name: str
+
+    def fill(self, view: memoryview, offset: int) -> None:
+        """See `Contents`."""
         try:
             file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
@@ -110,7 +131,7 @@ class StoredTensor:
         try:
             done = 0
             while done < len(view):
-                count = os.preadv(file, [view[done : done + (1 << 30)]], offset + done)
+                count = os.preadv(file, [view[done : done + (1 << 30)]], self.start + offset + done)
                 if count == 0:
                     raise BadCheckpoint(self.path, "the file ends inside it", tensor=self.name)
                 done += count
@@ -118,6 +139,19 @@ class StoredTensor:
             raise BadCheckpoint(self.path, f"cannot be read ({error.strerror})", tensor=self.name) from error
         finally:
             os.close(file)
+
+
+@dataclass(frozen=True, slots=True)
+class _InChunks:
+    """A tensor in chunks of a store."""
+
+    reader: ChunkReader
+    digests: tuple[bytes, ...]
+    size: int
+
+    def fill(self, view: memoryview, offset: int) -> None:
+        """See `Contents`. Raises `DamagedChunk`."""
+        self.reader.fill(view, self.digests, self.size, offset)
 
 
 class Weights:
@@ -143,6 +177,11 @@ class Weights:
             BadCheckpoint: a needed file is missing, truncated or malformed.
         """
         self._tensors: dict[str, StoredTensor] = {}
+        if chunked.is_chunked(folder):
+            self._tensors = _in_store(folder, wanted, on_read)
+            for tensor in self._tensors.values():
+                tensor.check_dtype(codes=codes)
+            return
         for path, names in _files(folder, wanted).items():
             stored = _header(path, on_read)
             for name in names if names is not None else filter(wanted, stored):
@@ -223,7 +262,28 @@ def _entry(
         raise BadCheckpoint(path, f"ends at byte {data_start + end}, but the file has {size}", tensor=name)
     if dtype in _ALL and end - start != math.prod(shape) * _ALL[dtype].itemsize:
         raise BadCheckpoint(path, f"{end - start} bytes cannot be {dtype}{list(shape)}", tensor=name)
-    return StoredTensor(name, path, dtype, shape, data_start + start, end - start, on_read)
+    contents = _InFile(path, data_start + start, name)
+    return StoredTensor(name, path, dtype, shape, contents, end - start, on_read)
+
+
+def _in_store(
+    folder: Path, wanted: Callable[[str], bool], on_read: Callable[[int], None]
+) -> dict[str, StoredTensor]:
+    """The wanted tensors that a manifest names; their chunks need not be there until they are read."""
+    path = folder / chunked.MANIFEST
+    reader = ChunkReader(folder)
+    found = {}
+    for entry in chunked.read_manifest(folder).tensors:
+        if not wanted(entry.name):
+            continue
+        if entry.dtype in _ALL and entry.size != math.prod(entry.shape) * _ALL[entry.dtype].itemsize:
+            problem = f"{entry.size} bytes cannot be {entry.dtype}{list(entry.shape)}"
+            raise BadCheckpoint(path, problem, tensor=entry.name)
+        contents = _InChunks(reader, entry.chunks, entry.size)
+        found[entry.name] = StoredTensor(
+            entry.name, path, entry.dtype, entry.shape, contents, entry.size, on_read
+        )
+    return found
 
 
 def read_json(path: Path, max_bytes: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from node.paths import make_private
 from node.store.errors import BadCheckpoint, UnknownModel
 from node.store.safetensors_header import TensorPlace, read_header
 from wire import limits
-from wire.manifest import SMALL_FILES, FileEntry, Manifest, TensorEntry
+from wire.manifest import SMALL_FILES, Base, FileEntry, Manifest, TensorEntry
 from wire.types import ModelId
 
 POCKET: Final = "pocket"
@@ -30,7 +30,6 @@ INDEX: Final = "model.safetensors.index.json"
 SINGLE: Final = "model.safetensors"
 _MAX_INDEX_BYTES: Final = 64 * 1024 * 1024
 _MAX_FILE_NAME_BYTES: Final = 255
-_MAX_SMALL_FILE_BYTES: Final = 64 * 1024 * 1024
 _LICENCES: Final = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -131,9 +130,11 @@ def build_manifest(folder: Path, *, progress: Callable[[float], None] | None = N
                         progress(done / total)
         except OSError as error:
             raise _unreadable(path, error) from error
+    note = quantised.read(folder)
     return Manifest(
         files=tuple(entry for name in SMALL_FILES if (entry := _small_file(folder / name)) is not None),
         tensors=tuple(tensors[name] for name in sorted(tensors)),
+        base=None if note is None else Base(note.model, note.weights),
     )
 
 
@@ -172,7 +173,7 @@ def small_files(folder: Path) -> dict[str, bytes]:
         )
         for name in (*SMALL_FILES, *licences):
             try:
-                found[name] = _bytes_of(folder / name, _MAX_SMALL_FILE_BYTES)
+                found[name] = _bytes_of(folder / name, limits.MAX_SMALL_FILE_BYTES)
             except FileNotFoundError:
                 continue
     except OSError as error:
@@ -232,7 +233,7 @@ def _digest_tensor(handle: int, path: Path, place: TensorPlace) -> TensorEntry:
 
 def _small_file(path: Path) -> FileEntry | None:
     try:
-        data = _bytes_of(path, _MAX_SMALL_FILE_BYTES)
+        data = _bytes_of(path, limits.MAX_SMALL_FILE_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a chunk of a model is, and what a place that chunks come from must offer; the meeting point of store and sources.
+"""What a chunk of a model is, and what a place that chunks come from must offer: where store and sources meet.
 
 A source knows nothing of the others and of the disk. Whoever asks it checks each chunk against its digest: a source is
 believed in nothing. The hub (`hub_source`) and peers (`peer_source`) are sources; `fetch` asks several at once.

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from wire import limits
 from wire.cbor import canonical
 from wire.errors import BadMessage
-from wire.manifest import SMALL_FILES, FileEntry, Manifest, TensorEntry
+from wire.manifest import SMALL_FILES, Base, FileEntry, Manifest, TensorEntry
+from wire.tensors import WeightFormat
 from wire.types import ModelId
 
 VECTORS: dict[str, Any] = json.loads(
@@ -41,11 +42,22 @@ def tensors(draw: st.DrawFn) -> TensorEntry:
 MANIFESTS = st.builds(
     Manifest,
     files=st.lists(
-        st.builds(FileEntry, name=st.sampled_from(SMALL_FILES), size=st.integers(0, 1 << 40), digest=DIGEST),
+        st.builds(
+            FileEntry,
+            name=st.sampled_from(SMALL_FILES),
+            size=st.integers(0, limits.MAX_SMALL_FILE_BYTES),
+            digest=DIGEST,
+        ),
         max_size=4,
         unique_by=lambda one: one.name,
     ).map(tuple),
     tensors=st.lists(tensors(), max_size=5, unique_by=lambda one: one.name).map(tuple),
+    base=st.none()
+    | st.builds(
+        Base,
+        model=st.builds(ModelId, DIGEST),
+        weights=st.sampled_from([one for one in WeightFormat if one is not WeightFormat.NATIVE]),
+    ),
 )
 
 
@@ -53,6 +65,7 @@ def sort(manifest: Manifest) -> Manifest:
     return Manifest(
         files=tuple(sorted(manifest.files, key=lambda one: one.name)),
         tensors=tuple(sorted(manifest.tensors, key=lambda one: one.name)),
+        base=manifest.base,
     )
 
 
@@ -68,7 +81,8 @@ def test_the_order_of_entries_does_not_matter(manifest: Manifest, random: Any) -
     files, entries = list(manifest.files), list(manifest.tensors)
     random.shuffle(files)
     random.shuffle(entries)
-    assert Manifest(files=tuple(files), tensors=tuple(entries)).model_id == manifest.model_id
+    again = Manifest(files=tuple(files), tensors=tuple(entries), base=manifest.base)
+    assert again.model_id == manifest.model_id
 
 
 @settings(max_examples=50)
@@ -146,6 +160,16 @@ def test_the_plain_example_is_a_manifest() -> None:
         raw(tensor=["a", "F32", [1], limits.CHUNK_BYTES + 1, bytes(32)]),
         raw(tensor=["a", "F32", [1], 4, [bytes(32)]]),
         raw(tensor=["a", "F32", [1], 4]),
+        raw(file=["config.json", limits.MAX_SMALL_FILE_BYTES + 1, bytes(32)]),
+        raw(base=[]),
+        raw(base=None),
+        raw(base=[bytes(32)]),
+        raw(base=[bytes(31), "int8"]),
+        raw(base=["0" * 32, "int8"]),
+        raw(base=[bytes(32), "native"]),
+        raw(base=[bytes(32), "int3"]),
+        raw(base=[bytes(32), ["int8"]]),
+        raw(base=[bytes(32), "int8", 1]),
     ],
 )
 def test_what_is_not_exactly_a_manifest_is_refused(bad: bytes) -> None:
@@ -183,7 +207,20 @@ def test_manifests_equal_their_vectors(vector: dict[str, Any]) -> None:
             )
             for one in vector["tensors"]
         ),
+        base=None if (base := vector.get("base")) is None else read_base(base),
     )
+
+
+def read_base(base: dict[str, str]) -> Base:
+    return Base(ModelId.parse(base["model"]), WeightFormat(base["weights"]))
+
+
+def test_a_quantised_form_has_an_id_of_its_own() -> None:
+    plain = Manifest.decode(raw())
+    forms = [
+        replace(plain, base=Base(plain.model_id, one)) for one in (WeightFormat.INT8, WeightFormat.INT4_32)
+    ]
+    assert len({plain.model_id, *(one.model_id for one in forms)}) == 3
 
 
 def replace_digest(entry: FileEntry) -> FileEntry:

@@ -1,0 +1,58 @@
+"""A checkpoint folder as a shelf: where in its safetensors files each chunk lies, so that a host can give it to peers.
+
+The files may change while they are served. That harms nobody: who asks for a chunk checks its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from node.store.catalogue import chunks_of
+from node.store.checkpoint import build_manifest, weight_files
+from node.store.safetensors_header import read_header
+from node.store.shelf import Place
+from wire.manifest import Manifest
+from wire.types import ModelId
+
+
+@dataclass(frozen=True, slots=True)
+class FolderShelf:
+    """The chunks of one checkpoint; a `Shelf`."""
+
+    known: Manifest
+    places: dict[bytes, Place]
+
+    @classmethod
+    def of(cls, folder: Path, *, progress: Callable[[float], None] | None = None) -> Self:
+        """Read every byte of a checkpoint. Raises `BadCheckpoint`."""
+        return cls.described(folder, build_manifest(folder, progress=progress))
+
+    @classmethod
+    def described(cls, folder: Path, manifest: Manifest) -> Self:
+        """For a checkpoint whose manifest is known; reads headers only. Raises `BadCheckpoint`."""
+        starts = {
+            place.name: (path, place.start) for path in weight_files(folder) for place in read_header(path)
+        }
+        places: dict[bytes, Place] = {}
+        for chunk in chunks_of(manifest):
+            if chunk.is_file:
+                places[chunk.digest] = Place(folder / chunk.name, 0, chunk.size)
+            elif chunk.name in starts:
+                path, start = starts[chunk.name]
+                places[chunk.digest] = Place(path, start + chunk.offset, chunk.size)
+        return cls(manifest, places)
+
+    def locate(self, digest: bytes) -> Place | None:
+        """See `Shelf`."""
+        return self.places.get(digest)
+
+    def manifest(self, model: ModelId) -> bytes | None:
+        """See `Shelf`."""
+        return self.known.encode() if model == self.known.model_id else None
+
+    def held(self, model: ModelId) -> Sequence[bytes] | None:
+        """See `Shelf`."""
+        return list(self.places) if model == self.known.model_id else None
