@@ -20,6 +20,7 @@ from node.paths import make_private
 from node.store.errors import BadCheckpoint, UnknownModel
 from node.store.safetensors_header import TensorPlace, read_header
 from wire import limits
+from wire.errors import WireError
 from wire.manifest import SMALL_FILES, Base, FileEntry, Manifest, TensorEntry
 from wire.types import ModelId
 
@@ -150,17 +151,39 @@ def model_id(folder: Path, *, cache_dir: Path, progress: Callable[[float], None]
     note = quantised.read(folder)
     if note is not None:
         return note.model
-    fingerprint = _fingerprint(folder)
-    cached = cache_dir / "model-ids" / fingerprint
+    cached = cache_dir / "model-ids" / _fingerprint(folder)
     try:
         return ModelId.parse(cached.read_text("ascii").strip())
     except (OSError, ValueError):
-        found = build_manifest(folder, progress=progress).model_id
+        found = manifest_of(folder, cache_dir=cache_dir, progress=progress).model_id
+        _remember(cached, str(found).encode())
+        return found
+
+
+def manifest_of(
+    folder: Path, *, cache_dir: Path, progress: Callable[[float], None] | None = None
+) -> Manifest:
+    """Return the manifest of the files in a folder, from the cache when none has changed since.
+
+    Raises:
+        BadCheckpoint: the files are damaged or incomplete.
+        BadNote: the folder's word on its model cannot be read.
+    """
+    fingerprint = _fingerprint(folder)
+    cached = cache_dir / "manifests" / fingerprint
+    try:
+        with cached.open("rb") as file:
+            digest, data = file.read(limits.DIGEST_BYTES), file.read(limits.MAX_MANIFEST_BYTES + 1)
+        if hashlib.sha256(data).digest() == digest:
+            return Manifest.decode(data)
+        found = build_manifest(folder, progress=progress)
+    except (OSError, WireError):
+        found = build_manifest(folder, progress=progress)
     if _fingerprint(folder) != fingerprint:
         raise BadCheckpoint(
             f"the files of {folder} changed while they were read", "try again once they are complete"
         )
-    _remember(cached, str(found))
+    _remember(cached, found.model_id.digest + found.encode())
     return found
 
 
@@ -203,14 +226,14 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _remember(path: Path, text: str) -> None:
+def _remember(path: Path, data: bytes) -> None:
     """Write a cache entry atomically. A cache that cannot be written (full disk, read-only) only costs time."""
     try:
         make_private(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent)
         try:
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
             Path(temporary).replace(path)
         except OSError:
             Path(temporary).unlink(missing_ok=True)

@@ -30,3 +30,6 @@ class Shelf(Protocol):
 
     def held(self, model: ModelId) -> Sequence[bytes] | None:
         """The digests of a model's chunks that are here; None when the model is not known."""
+
+    def named(self, name: str) -> ModelId | None:
+        """The model that is known here by a name, such as `hf:org/name@commit`; None when none is."""

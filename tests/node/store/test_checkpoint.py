@@ -341,6 +341,10 @@ def test_a_damaged_memory_is_replaced(folder: Path, cache: Path, reads: Reads, t
     remembered.write_bytes(text)
     assert model_id(folder, cache_dir=cache) == found
     assert ModelId.parse(remembered.read_text()) == found
+    (manifest,) = (cache / "manifests").iterdir()
+    manifest.write_bytes(text or manifest.read_bytes().replace(b"model.a", b"model.x"))
+    remembered.unlink()
+    assert model_id(folder, cache_dir=cache) == found
     assert reads.count == 2
 
 
