@@ -199,8 +199,6 @@ class PeerSource:
             raise self._failed("stopped sending", SOON_S) from error
         except (aiohttp.ClientError, _BrokenOff) as error:
             raise self._failed("broke off", SOON_S) from error
-        except ValueError as error:
-            raise self._failed("sent something that is not HTTP", None) from error
 
     def _check_status(self, response: aiohttp.ClientResponse) -> None:
         status = response.status

@@ -41,6 +41,9 @@ _REMEMBERED_ORDERS: Final = 4
 """Models whose order of chunks is kept in memory; a large one takes 30 MB."""
 _BURST_S: Final = 0.25
 """How much of a second's allowance may pass at once."""
+_CAPPED_BLOCK_S: Final = 0.05
+"""What a block takes of the allowance, so that with all places taken no reader waits long enough to give up."""
+_LEAST_BLOCK_BYTES: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +143,9 @@ class ShareServer:
         self._orders: OrderedDict[ModelId, tuple[bytes, ...]] = OrderedDict()
         rate = self._terms.rate_bytes_per_s
         self._throttle = None if rate is None else Throttle(rate, rate * _BURST_S)
+        self._block_bytes = limits.SHARE_BLOCK_BYTES
+        if rate is not None:
+            self._block_bytes = min(self._block_bytes, max(_LEAST_BLOCK_BYTES, int(rate * _CAPPED_BLOCK_S)))
         self._listener: _Listener | None = None
         self._socket: asyncio.Server | None = None
 
@@ -278,7 +284,7 @@ class ShareServer:
                 headers = {"Cache-Control": _FOREVER, "ETag": f'"{model}"'}
             if data is None:
                 raise _Refusal(404, "nothing is known of this model here")
-            width = limits.SHARE_BLOCK_BYTES
+            width = self._block_bytes
             slices = (Part(head=data[at : at + width]) for at in range(0, len(data), width))
             return await self._send(request, web.StreamResponse(headers=headers), len(data), slices)
         finally:
@@ -307,7 +313,7 @@ class ShareServer:
         response.headers["Server"] = "lamella"
         response.content_type = "application/octet-stream"
         response.content_length = length
-        for block in share_reading.blocks(parts):
+        for block in share_reading.blocks(parts, self._block_bytes):
             if self._throttle is not None:
                 await self._throttle.take(sum(part.nbytes for part in block))
             data = await asyncio.to_thread(share_reading.read, block)

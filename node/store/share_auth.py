@@ -2,9 +2,9 @@
 
 The header is `Authorization: Lamella-Ed25519 KEY TIME SIGNATURE`: the peer's public key in 64 hexadecimal digits, the
 Unix time in seconds in decimal digits, and an Ed25519 signature in 128 hexadecimal digits, all lower case, one
-space between. The signature is made for the context `lamella-chunks-request/1` over these byte strings, each after its length
-(`crypto.digest.framed`): the server's peer id, the method, the path, the time as eight bytes, most significant first,
-and the SHA-256 of the body.
+space between. The signature is made for the context `lamella-chunks-request/1` over these byte strings, each after its
+length (`crypto.digest.framed`): the server's peer id, the method, the path, the time as eight bytes, most significant
+first, and the SHA-256 of the body.
 
 A request that is sent again within the window of its time is answered again. It only repeats a read that its signer may
 do, at the same server; whoever could copy it has seen the answer too. Remembering every signature of the last two
