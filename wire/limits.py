@@ -117,7 +117,7 @@ PEER_BATCH_CHUNKS: Final = 256
 """Security limit: digests one request may name; they take 8 KiB."""
 PEER_BATCH_BYTES: Final = 64 * 1024 * 1024
 """Security limit: bytes one answer may carry, unless it is one chunk; bounds how long it holds a place."""
-SHARE_BLOCK_BYTES: Final = 512 * 1024
+SHARE_BLOCK_BYTES: Final = 1024 * 1024
 """Security limit: what a server reads and holds of one answer at a time."""
 SHARE_READ_TIMEOUT_S: Final = 10.0
 """Security limit: within this time a reader takes one block, or is cut off; a body of digests arrives, too."""

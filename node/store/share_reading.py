@@ -18,6 +18,7 @@ from wire import limits
 
 LENGTH_BYTES: Final = 4
 """Before each chunk of a batch: how long it is, most significant byte first."""
+_LONG_BYTES: Final = 256 * 1024
 NOT_HERE: Final = b"\xff\xff\xff\xff"
 """In place of a length: the chunk is not here, and no bytes follow."""
 
@@ -62,11 +63,18 @@ def framed(places: Iterable[Place | None]) -> list[Part]:
 
 
 def blocks(parts: Iterable[Part], most_bytes: int = limits.SHARE_BLOCK_BYTES) -> Iterator[list[Part]]:
-    """Cut and join parts into blocks of at most `most_bytes`, in order; a longer head is a block of its own."""
+    """Cut and join parts into blocks of at most `most_bytes`, in order; a longer head is a block of its own.
+
+    A long stretch begins a block, so that its bytes are not copied once more to be joined with others.
+    """
     block: list[Part] = []
     room = most_bytes
     for part in parts:
         rest = part
+        if part.size >= _LONG_BYTES and (part.head or block):
+            yield [*block, Part(head=part.head)]
+            block, room = [], most_bytes
+            rest = Part(path=part.path, offset=part.offset, size=part.size)
         while rest.nbytes > room:
             if len(rest.head) <= room or not block:
                 taken = max(0, min(rest.size, room - len(rest.head)))
@@ -80,34 +88,29 @@ def blocks(parts: Iterable[Part], most_bytes: int = limits.SHARE_BLOCK_BYTES) ->
         yield block
 
 
-def read(block: Iterable[Part]) -> bytearray:
+def read(block: Iterable[Part]) -> bytes:
     """Read one block. Blocks on the disk. Raises `Vanished`."""
-    parts = list(block)
-    data = bytearray(sum(part.nbytes for part in parts))
-    view = memoryview(data)
-    at = 0
-    for part in parts:
-        view[at : at + len(part.head)] = part.head
-        at += len(part.head)
+    pieces = []
+    for part in block:
+        if part.head:
+            pieces.append(part.head)
         if part.path is not None and part.size:
-            _read_into(view[at : at + part.size], part.path, part.offset)
-            at += part.size
-    return data
+            pieces.append(_read(part.path, part.offset, part.size))
+    # Of one piece, joining makes no copy.
+    return b"".join(pieces)
 
 
-def _read_into(view: memoryview, path: Path, offset: int) -> None:
+def _read(path: Path, offset: int, size: int) -> bytes:
     try:
         # O_NONBLOCK: a named pipe in a file's place must not hang a worker.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise Vanished(f"{path} is not a plain file")
-            done = 0
-            while done < len(view):
-                count = os.preadv(file, [view[done:]], offset + done)
-                if not count:
-                    raise Vanished(f"{path} is shorter than it was")
-                done += count
+            data = os.pread(file, size, offset)
+            if len(data) < size:
+                raise Vanished(f"{path} is shorter than it was")
+            return data
         finally:
             os.close(file)
     except OSError as error:
