@@ -113,3 +113,31 @@ CHUNK_BYTES: Final = 4 * 1024 * 1024
 """A tensor's bytes are digested in chunks of this size."""
 MAX_SMALL_FILE_BYTES: Final = 64 * 1024 * 1024
 """Security limit: a file beside the weights, which is one chunk; the largest tokenizers have a third of it."""
+
+# Chunks between peers (specs/weights.md)
+PEER_BATCH_CHUNKS: Final = 256
+"""Security limit: digests one request may name; they take 8 KiB."""
+PEER_BATCH_BYTES: Final = 64 * 1024 * 1024
+"""Security limit: bytes one answer may carry, unless it is one chunk; bounds how long it holds a place."""
+SHARE_BLOCK_BYTES: Final = 1024 * 1024
+"""Security limit: what a server reads and holds of one answer at a time."""
+SHARE_READ_TIMEOUT_S: Final = 10.0
+"""Security limit: within this time a reader takes one block, or is cut off; a body of digests arrives, too."""
+SHARE_IDLE_TIMEOUT_S: Final = 15.0
+"""Security limit: a connection without a complete request head is closed after this time."""
+SHARE_FIELD_BYTES: Final = 1_024
+"""Security limit: a request line, or one header field; the longest that is needed is a signature of 230 bytes."""
+SHARE_FIELDS: Final = 32
+"""Security limit: header fields of one request."""
+MAX_SHARE_CONNECTIONS: Final = 256
+"""Security limit: connections of all peers to the chunk server."""
+MAX_SHARE_CONNECTIONS_PER_ADDRESS: Final = 32
+"""Security limit: connections from one IP address; several peers may share it."""
+MAX_SHARE_REQUESTS: Final = 64
+"""Security limit: answers under way at once; with the block, the memory they take."""
+MAX_SHARE_REQUESTS_PER_PEER: Final = 8
+"""Security limit: answers under way to one peer, so that a few peers never take all places."""
+MAX_MANIFEST_REQUESTS: Final = 2
+"""Security limit: answers under way that need a whole manifest in memory; others wait."""
+SHARE_CLOCK_SKEW_S: Final = 60
+"""How far the time in a signed request may be from the server's clock, either way."""

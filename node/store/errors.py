@@ -10,6 +10,7 @@ NodeError
     ├── QuotaExceeded     what is wanted does not fit beside what is in use
     ├── CorruptChunk      a chunk in the store is not what its name says
     ├── WrongBytes        what a source sent is not what was asked for
+    ├── NotFetched        no source is left that would deliver the rest
     └── SourceFailed      a source did not deliver (`node.store.source`)
 """
 
@@ -78,3 +79,15 @@ def unusable(path: Path, error: OSError) -> StoreUnusable:
         f"{path} cannot be used ({error.strerror or error})",
         "check the folder, its owner and its permissions",
     )
+
+
+class NotFetched(StoreError):
+    """Some chunks could not be had from any source; what came is kept.
+
+    Attributes:
+        missing: how many.
+    """
+
+    def __init__(self, cause: str, next_step: str, *, missing: int) -> None:
+        super().__init__(cause, next_step)
+        self.missing = missing

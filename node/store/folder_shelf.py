@@ -49,13 +49,13 @@ class FolderShelf:
         """See `Shelf`."""
         return self.places.get(digest)
 
-    def manifest(self, model: ModelId) -> bytes | None:
+    def manifest(self, model_id: ModelId) -> bytes | None:
         """See `Shelf`."""
-        return self.known.encode() if model == self.known.model_id else None
+        return self.known.encode() if model_id == self.known.model_id else None
 
-    def held(self, model: ModelId) -> Sequence[bytes] | None:
+    def held(self, model_id: ModelId) -> Sequence[bytes] | None:
         """See `Shelf`."""
-        return list(self.places) if model == self.known.model_id else None
+        return list(self.places) if model_id == self.known.model_id else None
 
     def named(self, name: str) -> ModelId | None:
         """See `Shelf`. A folder's name is nobody else's business."""

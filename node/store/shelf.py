@@ -25,10 +25,10 @@ class Shelf(Protocol):
     def locate(self, digest: bytes) -> Place | None:
         """Where the chunk of this digest lies, unchecked; None when it is not here."""
 
-    def manifest(self, model: ModelId) -> bytes | None:
+    def manifest(self, model_id: ModelId) -> bytes | None:
         """The canonical bytes of a model's manifest; None when it is not here."""
 
-    def held(self, model: ModelId) -> Sequence[bytes] | None:
+    def held(self, model_id: ModelId) -> Sequence[bytes] | None:
         """The digests of a model's chunks that are here; None when the model is not known."""
 
     def named(self, name: str) -> ModelId | None:

@@ -20,14 +20,14 @@ class StoreShelf:
         """See `Shelf`."""
         return self._store.locate(digest)
 
-    def manifest(self, model: ModelId) -> bytes | None:
+    def manifest(self, model_id: ModelId) -> bytes | None:
         """See `Shelf`."""
-        found = self._store.catalogue.manifest(model)
+        found = self._store.catalogue.manifest(model_id)
         return None if found is None else found.encode()
 
-    def held(self, model: ModelId) -> Sequence[bytes] | None:
+    def held(self, model_id: ModelId) -> Sequence[bytes] | None:
         """See `Shelf`."""
-        found = self._store.catalogue.manifest(model)
+        found = self._store.catalogue.manifest(model_id)
         if found is None:
             return None
         return [chunk.digest for chunk in chunks_of(found) if self._store.has(chunk)]
@@ -51,13 +51,13 @@ class Shelves:
         """See `Shelf`."""
         return next((found for one in self._shelves if (found := one.locate(digest)) is not None), None)
 
-    def manifest(self, model: ModelId) -> bytes | None:
+    def manifest(self, model_id: ModelId) -> bytes | None:
         """See `Shelf`."""
-        return next((found for one in self._shelves if (found := one.manifest(model)) is not None), None)
+        return next((found for one in self._shelves if (found := one.manifest(model_id)) is not None), None)
 
-    def held(self, model: ModelId) -> Sequence[bytes] | None:
+    def held(self, model_id: ModelId) -> Sequence[bytes] | None:
         """See `Shelf`."""
-        known = [found for one in self._shelves if (found := one.held(model)) is not None]
+        known = [found for one in self._shelves if (found := one.held(model_id)) is not None]
         return list(dict.fromkeys(digest for found in known for digest in found)) if known else None
 
     def named(self, name: str) -> ModelId | None:

@@ -1,0 +1,279 @@
+"""A peer as a source of chunks: asks its chunk server, and believes nothing of what it answers but its length.
+
+All chunks of a batch come in one answer, so that small ones do not cost a round trip each. What comes is counted while
+it is read: a peer that sends another length than the manifest's, or more than was asked for, is cut off. Spec:
+`specs/weights.md` §Chunks between peers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import time
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from crypto.identity import Identity, PeerId
+from node.store.share_auth import Asked, authorization
+from node.store.share_reading import LENGTH_BYTES, NOT_HERE
+from node.store.source import Chunk, SourceFailed
+from wire import held as held_bits
+from wire import limits
+from wire.errors import BadMessage
+from wire.manifest import Manifest
+from wire.types import Address, ModelId
+
+STREAMS: Final = 2
+"""One answer is read while the next is asked for; more gains nothing from one peer."""
+SOON_S: Final = 1.0
+"""When to ask again a peer that broke off."""
+_READ_BUFFER_BYTES: Final = 1024 * 1024
+_IDLE_CONNECTION_S: Final = 5.0
+"""Below the server's own bound, so that a request rarely meets a connection that is just being closed."""
+_MAX_RETRY_S: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for a peer."""
+
+    silence_s: float = 8.0
+    """Without a byte."""
+    connect_s: float = limits.DIAL_TIMEOUT_S
+    least_bytes_per_s: float = 16 * 1024
+    """A chunk, a manifest or a list that comes more slowly than this, beyond `silence_s`, is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks: signs requests, for private swarms."""
+
+    identity: Identity
+    now: Callable[[], float] = time
+    """Unix time in seconds."""
+
+
+def client_session(patience: Patience | None = None) -> aiohttp.ClientSession:
+    """Make the session that peers are asked over; the caller closes it. Must be called with a running loop."""
+    waits = patience or Patience()
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S, use_dns_cache=False),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=waits.connect_s, sock_read=waits.silence_s),
+        headers={"User-Agent": "lamella", "Accept-Encoding": "identity"},
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=_READ_BUFFER_BYTES,
+        max_line_size=limits.SHARE_FIELD_BYTES,
+        max_field_size=limits.SHARE_FIELD_BYTES,
+    )
+
+
+class PeerSource:
+    """Chunks of one model at one peer."""
+
+    streams = STREAMS
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        address: Address,
+        peer_id: PeerId,
+        *,
+        asker: Asker | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """`session` is from `client_session` and stays the caller's; without an asker, requests are not signed."""
+        self._session = session
+        self._address = address
+        self._peer_id = peer_id
+        self._asker = asker
+        self._patience = patience or Patience()
+        self._held: set[bytes] = set()
+
+    @property
+    def label(self) -> str:
+        """The peer and its address: nobody can have a peer avoided by lying elsewhere in its name."""
+        return f"peer {self._peer_id.short} at {self._address}"
+
+    async def manifest(self, model_id: ModelId) -> Manifest:
+        """Fetch the manifest of a model, checked against the id. Raises `SourceFailed`."""
+        data = await self._whole(f"/v1/manifests/{model_id}", limits.MAX_MANIFEST_BYTES)
+        try:
+            return await asyncio.to_thread(_checked_manifest, model_id, data)
+        except BadMessage as error:
+            raise self._failed(f"sent a manifest that is not this model's ({error})", None) from error
+
+    async def learn(self, manifest: Manifest) -> None:
+        """Ask which chunks of a model the peer holds. Raises `SourceFailed`."""
+        order = await asyncio.to_thread(held_bits.distinct, manifest)
+        model_id = await asyncio.to_thread(lambda: manifest.model_id)
+        bits = await self._whole(f"/v1/held/{model_id}", held_bits.bitmap_size(len(order)))
+        try:
+            self._held = set(await asyncio.to_thread(held_bits.read_bitmap, order, bits))
+        except BadMessage as error:
+            raise self._failed(f"sent a wrong list of its chunks ({error})", None) from error
+
+    def holds(self, chunk: Chunk) -> bool:
+        """Whether the peer said that it has a chunk, and has not said otherwise since."""
+        return chunk.digest in self._held
+
+    def batch(self, ranked: Sequence[Chunk], most_bytes: int) -> list[Chunk]:
+        """The first chunks of `ranked` that fit, as one answer carries any."""
+        most = min(most_bytes, limits.PEER_BATCH_BYTES)
+        chosen: dict[bytes, Chunk] = {}
+        total = 0
+        for chunk in ranked[: limits.PEER_BATCH_CHUNKS]:
+            if chosen and total + chunk.size > most:
+                break
+            if chunk.digest not in chosen:
+                chosen[chunk.digest] = chunk
+                total += chunk.size
+        return list(chosen.values())
+
+    async def read(self, batch: Sequence[Chunk]) -> AsyncIterator[tuple[Chunk, bytes]]:
+        """Deliver the chunks of a batch. One that the peer no longer has is left out, and not held any more.
+
+        Raises:
+            SourceFailed: it refuses, breaks off, is silent, or sends something else than these chunks.
+        """
+        async with self._answer("POST", "/v1/chunks", b"".join(one.digest for one in batch)) as body:
+            for chunk in batch:
+                data = await self._chunk(body, chunk)
+                if data is None:
+                    self._held.discard(chunk.digest)
+                else:
+                    yield chunk, data
+            await self._end(body)
+
+    async def _chunk(self, body: _Body, chunk: Chunk) -> bytes | None:
+        async with self._timeout(chunk.size):
+            head = await body.take(LENGTH_BYTES)
+            if head == NOT_HERE:
+                return None
+            announced = int.from_bytes(head, "big")
+            if announced != chunk.size:
+                raise self._failed(f"announced {announced} bytes for a chunk of {chunk.size}", None)
+            return await body.take(chunk.size)
+
+    async def _end(self, body: _Body) -> None:
+        async with self._timeout(0):
+            if not await body.ended():
+                raise self._failed("sent more than was asked for", None)
+
+    async def _whole(self, path: str, most_bytes: int) -> bytes:
+        """Fetch an answer of at most `most_bytes`."""
+        async with self._answer("GET", path, b"") as body:
+            if body.length is None or body.length > most_bytes:
+                raise self._failed(
+                    f"announced an answer of {body.length} bytes where {most_bytes} are the most", None
+                )
+            async with self._timeout(body.length):
+                data = await body.take(body.length)
+                await self._end(body)
+            return data
+
+    @asynccontextmanager
+    async def _answer(self, method: str, path: str, sent: bytes) -> AsyncIterator[_Body]:
+        """Ask, and read the answer inside the block. Raises `SourceFailed` for whatever goes wrong there."""
+        address = self._address
+        url = URL.build(scheme="http", host=address.ip, port=address.port, path=path, encoded=True)
+        headers = {}
+        if self._asker is not None:
+            asked = Asked(server=self._peer_id, method=method, path=path, body=sent)
+            headers["Authorization"] = authorization(self._asker.identity, asked, self._asker.now())
+        try:
+            async with self._session.request(
+                method, url, data=sent or None, headers=headers, allow_redirects=False
+            ) as response:
+                self._check_status(response)
+                yield _Body(response)
+        except aiohttp.ClientConnectorError as error:
+            raise self._failed(f"cannot be reached ({error.strerror or 'no route'})", SOON_S) from error
+        except TimeoutError as error:
+            raise self._failed("stopped sending", SOON_S) from error
+        except (aiohttp.ClientError, _BrokenOff) as error:
+            raise self._failed("broke off", SOON_S) from error
+
+    def _check_status(self, response: aiohttp.ClientResponse) -> None:
+        status = response.status
+        if status == 200:
+            return
+        if status in {401, 403}:
+            raise self._failed("does not let this host read; the swarm may be private", None)
+        if status == 404:
+            raise self._failed("does not have what was asked for", None)
+        if status in {408, 429, 500, 503}:
+            raise self._failed(f"is busy (HTTP {status})", _retry_s(response.headers.get("Retry-After", "")))
+        raise self._failed(f"answered with HTTP {status}", None)
+
+    def _timeout(self, nbytes: int) -> asyncio.Timeout:
+        return asyncio.timeout(self._patience.silence_s + nbytes / self._patience.least_bytes_per_s)
+
+    def _failed(self, what: str, retry_after_s: float | None) -> SourceFailed:
+        return SourceFailed(
+            f"{self.label} {what}", "other sources are asked instead", retry_after_s=retry_after_s
+        )
+
+
+class _BrokenOff(Exception):
+    """The answer ended before it was complete."""
+
+
+class _Body:
+    """What comes, cut where the caller says."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.length = response.content_length
+        self._content = response.content
+        self._rest = memoryview(b"")
+
+    async def take(self, nbytes: int) -> bytes:
+        """The next so many bytes; holds no more than these and one buffer. Raises `_BrokenOff`."""
+        pieces = []
+        left = nbytes
+        while left:
+            if not self._rest:
+                await self._more()
+            piece = self._rest[:left]
+            self._rest = self._rest[len(piece) :]
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    async def ended(self) -> bool:
+        """Whether nothing more comes."""
+        if self._rest:
+            return False
+        try:
+            await self._more()
+        except _BrokenOff:
+            return True
+        return False
+
+    async def _more(self) -> None:
+        while not self._rest:
+            # Not `readany`, which joins what lies there: each byte would be copied once more.
+            data, end_of_part = await self._content.readchunk()
+            if not data and not end_of_part:
+                raise _BrokenOff
+            self._rest = memoryview(data)
+
+
+def _checked_manifest(model_id: ModelId, data: bytes) -> Manifest:
+    """Decode a manifest. Raises `BadMessage` unless it is the model's."""
+    if hashlib.sha256(data).digest() != model_id.digest:
+        raise BadMessage("its digest is another")
+    return Manifest.decode(data)
+
+
+def _retry_s(text: str) -> float:
+    """Seconds of a `Retry-After`; dates are not understood, and count as soon."""
+    return (
+        float(min(int(text), _MAX_RETRY_S)) if text.isascii() and text.isdigit() and len(text) < 8 else SOON_S
+    )
