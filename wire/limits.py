@@ -111,3 +111,5 @@ MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
 """Security limit: a manifest's bytes; a model of ten thousand large tensors needs an eighth of it."""
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 """A tensor's bytes are digested in chunks of this size."""
+MAX_SMALL_FILE_BYTES: Final = 64 * 1024 * 1024
+"""Security limit: a file beside the weights, which is one chunk; the largest tokenizers have a third of it."""
