@@ -1,4 +1,4 @@
-"""A hub on the loopback, as huggingface_hub expects one: names, revisions, files in part and whole, redirects to storage.
+"""A hub on the loopback, as huggingface_hub expects one: names, revisions, parts of files, redirects to storage.
 
 It runs on a thread of its own, so that a test may block, and on real ports, so that another process may ask it. Large
 files are served by a second server after a redirect, as the real one does, unless `redirects` is off. Faults are
@@ -148,10 +148,9 @@ class StandInHub:
             return _error(401, "", "Invalid credentials in Authorization header")
         if repo is None:
             return _error(404 if token else 401, "RepoNotFound", "Repository not found")
-        if repo.gated and token not in self.members:
-            # As the real one: the page of a gated model is public, its files are not.
-            if "/resolve/" in request.path:
-                return _error(403 if token else 401, "GatedRepo", "Access to this model is restricted.")
+        # As the real one: the page of a gated model is public, its files are not.
+        if repo.gated and token not in self.members and "/resolve/" in request.path:
+            return _error(403 if token else 401, "GatedRepo", "Access to this model is restricted.")
         revision = request.match_info.get("revision", "main")
         commit = repo.revisions.get(revision, revision)
         if commit not in repo.commits:
