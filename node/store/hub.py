@@ -9,63 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 
 from node.store import hub_library
-from node.store.checkpoint import LICENCES, PICKLES, SINGLE
+from node.store.checkpoint import LICENCES
 from node.store.errors import BadCheckpoint
 from node.store.hub_cache import HubCache, Pin
 from node.store.hub_errors import SOON_S, HubBusy, HubError, HubOffline, HubWrongAnswer
+from node.store.hub_headers import HubHeaders, RemoteTensor, all_of
 from node.store.hub_http import HubHttp, Stretch
 from node.store.hub_library import Access, Listing, RemoteFile
 from node.store.hub_name import HubName, is_commit
 from node.store.patience import Patience, patiently
-from node.store.safetensors_header import (
-    LENGTH_BYTES,
-    MAX_HEADER_BYTES,
-    TensorPlace,
-    header_bytes,
-    parse_header,
-)
-from node.store.shard_index import INDEX, MAX_INDEX_BYTES, parse_index
 from node.store.throttle import Throttle
 from wire import limits
 from wire.manifest import SMALL_FILES
 
-FIRST_READ_BYTES: Final = 128 * 1024
-"""Read of a safetensors file to learn how long its header is; most are shorter, and then here in one request."""
 LOOK_UP_S: Final = 30.0
 """Security limit: the longest that a hub may take to say what it has."""
 _AT_ONCE: Final = 4
 """Small requests under way at once."""
 _MAX_LICENCES: Final = 16
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteTensor:
-    """Where a tensor lies on the hub."""
-
-    file: str
-    start: int
-    """Offset of its first byte from the beginning of the file."""
-    size: int
-    dtype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What stands before the tensors of a file."""
-
-    text: bytes
-    """All bytes of the file before its first tensor."""
-    places: tuple[TensorPlace, ...]
-    """Its tensors, in the order of their bytes."""
 
 
 class HubRepo:
@@ -86,7 +52,8 @@ class HubRepo:
         self.patience = patience
         self._cache = cache
         self._few = asyncio.Semaphore(_AT_ONCE)
-        self._headers: dict[str, Header] = {}
+        self.headers = HubHeaders(self, cache)
+        """What stands before the tensors of each file."""
 
     @classmethod
     async def open(
@@ -135,7 +102,7 @@ class HubRepo:
         """Return the files beside the weights, and the licences. Raises `BadCheckpoint`, `HubError`."""
         licences = sorted(name for name in self.files if name.startswith(LICENCES))[:_MAX_LICENCES]
         names = [name for name in (*SMALL_FILES, *licences) if name in self.files]
-        found = await _all([self.whole(name, limits.MAX_SMALL_FILE_BYTES) for name in names])
+        found = await all_of([self.whole(name, limits.MAX_SMALL_FILE_BYTES) for name in names])
         return dict(zip(names, found, strict=True))
 
     async def layout(self, wanted: Collection[str] | None = None) -> Mapping[str, RemoteTensor]:
@@ -150,48 +117,7 @@ class HubRepo:
             BadCheckpoint: it has no safetensors, or its index or a header cannot be true.
             HubError: the hub does not deliver them.
         """
-        index = await self._index()
-        files = sorted(set(index.values())) if index else [SINGLE]
-        if wanted is not None and index:
-            for name in wanted:
-                if name not in index:
-                    raise BadCheckpoint(f"{self.name} has no tensor {name!r}", "choose another revision")
-            files = sorted({index[name] for name in wanted})
-        headers = await _all([self.header(file) for file in files])
-        found: dict[str, RemoteTensor] = {}
-        for file, header in zip(files, headers, strict=True):
-            for place in header.places:
-                if place.name in found:
-                    raise BadCheckpoint(
-                        f"tensor {place.name} is in two files of {self.name}", "choose another revision"
-                    )
-                found[place.name] = RemoteTensor(
-                    file=file, start=place.start, size=place.size, dtype=place.dtype, shape=place.shape
-                )
-        for name in wanted or ():
-            if name not in found:
-                raise BadCheckpoint(
-                    f"{index.get(name, SINGLE)} of {self.name} has no tensor {name!r}",
-                    "choose another revision",
-                )
-        return found
-
-    async def header(self, file: str) -> Header:
-        """Return what stands before the tensors of a file. Raises `BadCheckpoint`, `HubError`."""
-        if file not in self._headers:
-            kept = await asyncio.to_thread(self._cache.kept, self.commit, "header", file, MAX_HEADER_BYTES)
-            text = await self._header_text(file) if kept is None else kept
-            label, total = f"{file} of {self.name}", self.files[file].size
-            places = await asyncio.to_thread(parse_header, label, text[LENGTH_BYTES:], total)
-            if kept is None:
-                await asyncio.to_thread(self._cache.keep, self.commit, "header", file, text)
-            self._headers[file] = Header(text=text, places=places)
-        return self._headers[file]
-
-    async def forget_header(self, file: str) -> None:
-        """Ask for a header anew the next time: the file turned out not to be what the hub listed."""
-        self._headers.pop(file, None)
-        await asyncio.to_thread(self._cache.drop, self.commit, "header", file)
+        return await self.headers.layout(wanted)
 
     async def whole(self, file: str, most: int) -> bytes:
         """Return all of a file that should have at most so many bytes. Raises `BadCheckpoint`, `HubError`."""
@@ -219,14 +145,6 @@ class HubRepo:
         """Name bytes of a file at this commit."""
         return Stretch(repo=self.name.repo, commit=self.commit, file=self.files[file], start=start, stop=stop)
 
-    async def _header_text(self, file: str) -> bytes:
-        label, total = f"{file} of {self.name}", self.files[file].size
-        data = await self.part(file, 0, min(FIRST_READ_BYTES, total))
-        stop = LENGTH_BYTES + header_bytes(label, data[:LENGTH_BYTES], total)
-        if stop > len(data):
-            data += await self.part(file, len(data), stop)
-        return data[:stop]
-
     async def _whole(self, remote: RemoteFile) -> bytes:
         async with self._few:
             data = await self.http.read(self.stretch(remote.name, 0, remote.size))
@@ -237,27 +155,6 @@ class HubRepo:
                 retry_after_s=SOON_S,
             )
         return data
-
-    async def _index(self) -> Mapping[str, str]:
-        """Which tensor is in which file; empty when all are in one. Raises `BadCheckpoint`, `HubError`."""
-        if INDEX in self.files:
-            label = f"{INDEX} of {self.name}"
-            data = await self.whole(INDEX, MAX_INDEX_BYTES)
-            index = await asyncio.to_thread(parse_index, label, data)
-            missing = sorted(set(index.values()) - set(self.files))
-            if missing:
-                raise BadCheckpoint(
-                    f"{label} names {missing[0]!r}, which is not there", "choose another revision"
-                )
-            return index
-        if SINGLE in self.files:
-            return {}
-        if any(Path(name).match(pattern) for name in self.files for pattern in PICKLES):
-            raise BadCheckpoint(
-                f"{self.name} has pickled weights only, which can run code when opened",
-                "choose a model, or a revision, with safetensors",
-            )
-        raise BadCheckpoint(f"{self.name} has neither {SINGLE} nor {INDEX}", "choose another model")
 
 
 async def _pin(
@@ -297,16 +194,6 @@ async def _pin(
     await asyncio.to_thread(cache.keep_listing, listing)
     await asyncio.to_thread(cache.pin, name, listing.commit)
     return listing, None
-
-
-async def _all(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Do all at once; the first that fails ends the others, and its error is the one that is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
-    return [task.result() for task in tasks]
 
 
 def _is_named(oid: str, data: bytes) -> bool:

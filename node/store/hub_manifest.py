@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 
-from node.store.hub import HubRepo, RemoteTensor
+from node.store.hub import HubRepo
 from node.store.hub_errors import HubWrongAnswer
+from node.store.hub_headers import RemoteTensor
 from node.store.hub_stream import Piece, stream
 from node.store.source import Chunk
 from wire.limits import DIGEST_BYTES
@@ -42,7 +43,8 @@ async def manifest_of(
     ]
     layout = await repo.layout()
     sums = {
-        file: hashlib.sha256((await repo.header(file)).text) for file in {one.file for one in layout.values()}
+        file: hashlib.sha256((await repo.headers.header(file)).text)
+        for file in {one.file for one in layout.values()}
     }
     chunks: dict[str, list[bytes]] = {name: [] for name in layout}
 
@@ -73,7 +75,7 @@ async def _check(repo: HubRepo, sums: Mapping[str, str]) -> None:
     for file, found in sorted(sums.items()):
         listed = repo.files[file].oid
         if len(listed) == 2 * DIGEST_BYTES and listed != found:
-            await repo.forget_header(file)
+            await repo.headers.forget(file)
             raise HubWrongAnswer(
                 f"{file} of {repo.name} came with other bytes than the hub lists",
                 "publish it again",

@@ -11,8 +11,9 @@ from contextlib import aclosing
 from itertools import islice
 from typing import Final
 
-from node.store.hub import HubRepo, RemoteTensor
+from node.store.hub import HubRepo
 from node.store.hub_errors import HubNotFound
+from node.store.hub_headers import RemoteTensor
 from node.store.hub_runs import Run, Wanted, gather, runs
 from node.store.patience import Patience
 from node.store.source import Chunk, SourceFailed

@@ -13,8 +13,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from node.store.hub import HubRepo, RemoteTensor
+from node.store.hub import HubRepo
 from node.store.hub_errors import HubError
+from node.store.hub_headers import RemoteTensor
 from wire import limits
 
 AHEAD: Final = 4
