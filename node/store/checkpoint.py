@@ -7,7 +7,6 @@ second start costs nothing. Spec: `specs/forward.md` §Model ids.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import tempfile
@@ -19,6 +18,7 @@ from node import quantised
 from node.paths import make_private
 from node.store.errors import BadCheckpoint, UnknownModel
 from node.store.safetensors_header import TensorPlace, read_header
+from node.store.shard_index import INDEX, MAX_INDEX_BYTES, parse_index
 from wire import limits
 from wire.errors import WireError
 from wire.manifest import SMALL_FILES, Base, FileEntry, Manifest, TensorEntry
@@ -27,12 +27,10 @@ from wire.types import ModelId
 POCKET: Final = "pocket"
 """The name of the model that ships with the package."""
 _POCKET_FOLDER: Final = Path(__file__).parent.parent / "pocket"
-INDEX: Final = "model.safetensors.index.json"
 SINGLE: Final = "model.safetensors"
-_MAX_INDEX_BYTES: Final = 64 * 1024 * 1024
 _MAX_FILE_NAME_BYTES: Final = 255
-_LICENCES: Final = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
-_PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+LICENCES: Final = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
+PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def resolve(name: str) -> Path:
@@ -74,7 +72,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         single = folder / SINGLE
         if single.exists():
             return (single,)
-        pickled = any(True for pattern in _PICKLES for _ in folder.glob(pattern))
+        pickled = any(True for pattern in PICKLES for _ in folder.glob(pattern))
     except OSError as error:
         raise _unreadable(Path(error.filename or folder), error) from error
     if pickled:
@@ -88,20 +86,8 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 def _indexed(folder: Path) -> tuple[Path, ...]:
     """The files that the index names, each a safetensors file beside it."""
     index = folder / INDEX
-    try:
-        weight_map = json.loads(_bytes_of(index, _MAX_INDEX_BYTES))["weight_map"]
-        names = sorted(set(weight_map.values()))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadCheckpoint(f"{index} cannot be read as an index", "fetch it again") from error
-    if not names:
-        raise BadCheckpoint(f"{index} names no file", "fetch it again")
+    names = sorted(set(parse_index(index, _bytes_of(index, MAX_INDEX_BYTES)).values()))
     for name in names:
-        plain = isinstance(name, str) and name.isprintable() and Path(name).name == name
-        if not plain or not name.endswith(".safetensors"):
-            raise BadCheckpoint(
-                f"{index} names {name!r}, which is not a safetensors file beside it",
-                "fetch the checkpoint again",
-            )
         if len(os.fsencode(name)) > _MAX_FILE_NAME_BYTES or not (folder / name).is_file():
             raise BadCheckpoint(f"{index} names {name!r}, which is not here", "fetch the checkpoint again")
     return tuple(folder / name for name in names)
@@ -192,7 +178,7 @@ def small_files(folder: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
         licences = sorted(
-            path.name for path in folder.iterdir() if path.name.startswith(_LICENCES) and path.is_file()
+            path.name for path in folder.iterdir() if path.name.startswith(LICENCES) and path.is_file()
         )
         for name in (*SMALL_FILES, *licences):
             try:

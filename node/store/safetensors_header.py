@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from node.store.errors import BadCheckpoint
 
+LENGTH_BYTES: Final = 8
+"""At the beginning of a file: how long its header is."""
 MAX_HEADER_BYTES: Final = 100_000_000
 """Security limit, the same as the reference implementation's."""
 MAX_NAME_CHARS: Final = 512
@@ -51,28 +53,51 @@ def read_header(path: Path) -> tuple[TensorPlace, ...]:
             raise BadCheckpoint(f"{path} is not a regular file", "put the safetensors file in its place")
         with path.open("rb") as file:
             total = os.fstat(file.fileno()).st_size
-            prefix = file.read(8)
-            if len(prefix) < 8:
-                raise BadCheckpoint(f"{path} is too short to be a safetensors file", "fetch it again")
-            (length,) = struct.unpack("<Q", prefix)
-            if not 2 <= length <= min(MAX_HEADER_BYTES, total - 8):
-                raise BadCheckpoint(f"{path} claims a header of {length} bytes", "fetch it again")
-            header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_once)
+            length = header_bytes(path, file.read(LENGTH_BYTES), total)
+            text = file.read(length)
     except OSError as error:
         raise BadCheckpoint(
             f"{path} cannot be read ({error.strerror})", "check the file and its permissions"
         ) from error
+    return parse_header(path, text, total)
+
+
+def header_bytes(path: Path | str, prefix: bytes, total: int) -> int:
+    """Return how many bytes of JSON follow the first `LENGTH_BYTES` of a file. Raises `BadCheckpoint`.
+
+    Args:
+        path: what to call the file.
+        prefix: its first `LENGTH_BYTES`, or all of a shorter file.
+        total: its size in bytes.
+    """
+    if len(prefix) < LENGTH_BYTES:
+        raise BadCheckpoint(f"{path} is too short to be a safetensors file", "fetch it again")
+    (length,) = struct.unpack("<Q", prefix)
+    if not 2 <= length <= min(MAX_HEADER_BYTES, total - LENGTH_BYTES):
+        raise BadCheckpoint(f"{path} claims a header of {length} bytes", "fetch it again")
+    return int(length)
+
+
+def parse_header(path: Path | str, text: bytes, total: int) -> tuple[TensorPlace, ...]:
+    """Return the tensors that a header describes, in the order of their bytes. Raises `BadCheckpoint`.
+
+    Args:
+        path: what to call the file.
+        text: the header's JSON.
+        total: the file's size in bytes.
+    """
+    try:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise BadCheckpoint(
             f"the header of {path} is not JSON, or names something twice", "fetch the file again"
         ) from error
     if not isinstance(header, dict):
         raise BadCheckpoint(f"the header of {path} is not a map", "fetch the file again")
-    places = [
-        _place(path, name, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"
-    ]
+    base = LENGTH_BYTES + len(text)
+    places = [_place(path, name, entry, base) for name, entry in header.items() if name != "__metadata__"]
     places.sort(key=lambda place: (place.start, place.size))
-    at = 8 + length
+    at = base
     for place in places:
         if place.start != at:
             raise BadCheckpoint(
@@ -94,7 +119,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def _place(path: Path, name: str, entry: Any, base: int) -> TensorPlace:
+def _place(path: Path | str, name: str, entry: Any, base: int) -> TensorPlace:
     if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
         raise BadCheckpoint(
             f"{path} has a tensor without a usable name: {name[:40]!r}", "fetch the file again"

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from node.store.checkpoint import INDEX
 from node.store.errors import StoreError
+from node.store.shard_index import INDEX
 
 SHARD_BYTES: Final = 1 << 30
 """The most in one file, other than a group of tensors that is larger."""

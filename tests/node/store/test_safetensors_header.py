@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from node.store.errors import BadCheckpoint
-from node.store.safetensors_header import MAX_HEADER_BYTES, TensorPlace, read_header
+from node.store.safetensors_header import (
+    LENGTH_BYTES,
+    MAX_HEADER_BYTES,
+    TensorPlace,
+    header_bytes,
+    parse_header,
+    read_header,
+)
 from tests.fakes.checkpoints import entry, write_raw
 
 
@@ -52,6 +59,16 @@ def test_a_file_of_the_safetensors_library_is_read_as_that_library_wrote_it(tmp_
         assert place.shape == tuple(tensor.shape)
         held = bytes(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
         assert data[place.start : place.start + place.size] == held
+
+
+def test_a_header_is_read_without_its_file(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "x", json.dumps({"a": entry("U8", [3], 0, 3)}).encode(), b"123")
+    data = path.read_bytes()
+    length = header_bytes("afar", data[:LENGTH_BYTES], len(data))
+    text = data[LENGTH_BYTES : LENGTH_BYTES + length]
+    assert parse_header("afar", text, len(data)) == read_header(path)
+    with pytest.raises(BadCheckpoint, match="afar has 12 bytes where"):
+        parse_header("afar", text, 12)
 
 
 def test_no_tensors_and_no_bytes_are_a_file(tmp_path: Path) -> None:
