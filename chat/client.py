@@ -7,7 +7,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from chat.chain import Chain, ChainSpec
@@ -15,18 +14,22 @@ from chat.conversation import Conversation
 from chat.driver import ClientOptions, Contact
 from chat.errors import ChatError, HostUnreachable, ModelError, TokensNotAllowed, UsageError
 from chat.events import Event
-from chat.front import Front
+from chat.front import Front, first_spec, last_spec
 from chat.route import Candidate, Need, plan
 from chat.session import AnswerOptions, AnswerSession
 from chat.tokenizer import Tokenizer
 from crypto.identity import PeerId
 from node import keyfile, paths
 from node.errors import NodeError
+from node.library import Library, LibraryTerms, Neighbour
+from node.loading import bring, load
 from node.slices import beside
 from node.slices.compute import ComputeThread
 from node.slices.errors import SliceError
 from node.slices.facts import ModelFacts, read_facts
-from node.store import checkpoint
+from node.slices.spec import SliceSpec
+from node.store.peer_source import Asker
+from node.stored_model import Model
 from node.transport.link import Link
 from node.transport.pool import LinkPool
 from wire import limits
@@ -34,7 +37,7 @@ from wire.codes import Code
 from wire.messages.base import Message
 from wire.messages.hosting import Describe, Hosting
 from wire.tensors import DType, WeightFormat
-from wire.types import LayerRange, ModelId, SessionId
+from wire.types import Address, LayerRange, ModelId, SessionId
 
 DEFAULT_CONTEXT: Final = 4096
 _DESCRIBE_TIMEOUT_S: Final = 5.0
@@ -70,6 +73,7 @@ class Client:
         self._hosting: dict[PeerId, asyncio.Future[Hosting]] = {}
         self._chain: Chain | None = None
         self._pool: LinkPool | None = None
+        self._library: Library | None = None
         self._loaded: _Loaded | None = None
 
     @property
@@ -87,29 +91,35 @@ class Client:
         options = self._options
         self._compute.start()
         try:
-            folder = checkpoint.resolve(options.model)
             identity = keyfile.load_or_create(options.identity_file or paths.identity_file())
             agent = f"lamella/{version('lamella')}"
             self._pool = LinkPool(
                 identity, options.network, agent, on_message=self._on_message, on_closed=self._on_closed
             )
+            asker = Asker(identity=identity, network=options.network)
+            self._library = Library(_terms(options), neighbours=self._sharing, asker=asker)
             progress("reaching hosts and loading the first layers")
             checked = asyncio.Event()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reach_first(checked))
-                naming = group.create_task(_name(folder))
-                tokenizing = group.create_task(asyncio.to_thread(Tokenizer.load, folder))
-                facts = await self._compute.run(read_facts, folder)
+                model = await self._library.open(options.model)
+                tokenizing = group.create_task(asyncio.to_thread(Tokenizer.load, model.folder))
+                facts = await self._compute.run(read_facts, model.folder)
                 _check_front(facts, options)
                 checked.set()
                 weights = options.weights or facts.weights
                 native = weights is WeightFormat.NATIVE
                 dtype = options.dtype or (facts.dtype if native else "bfloat16")
-                front = await self._compute.run(_load_front, folder, options, dtype, weights)
-            self.model_name = folder.name
+                spec = first_spec(
+                    model.folder, front_layers=options.front_layers, dtype=dtype, weights=weights
+                )
+                if model.is_stored:
+                    await self._bring(model, spec, facts, progress)
+                front = await load(model, self._compute, lambda: _load_front(spec, options))
+            self.model_name = model.title
             self._loaded = _Loaded(
                 me=identity.peer_id,
-                model=naming.result(),
+                model=model.model,
                 facts=facts,
                 dtype=_WIRE_DTYPES[dtype],
                 tokenizer=tokenizing.result(),
@@ -156,6 +166,8 @@ class Client:
             await self._loaded.session.close()
         if self._pool is not None:
             await self._pool.close(Code.SHUTTING_DOWN, "the client is done")
+        if self._library is not None:
+            await self._library.close()
         await self._compute.stop()
 
     @property
@@ -209,6 +221,31 @@ class Client:
         self._chain = Chain(spec, self._pool.links, ids)
         await self._chain.open()
         return self._chain
+
+    async def _bring(
+        self, model: Model, first: SliceSpec, facts: ModelFacts, progress: Callable[[str], None]
+    ) -> None:
+        """Fetch what this client computes with: embedding, first layers, and the head when it keeps both ends."""
+        specs = [first]
+        if self._options.private_ends:
+            specs.append(last_spec(first, num_layers=facts.num_layers))
+
+        def told(done: int, of: int) -> None:
+            progress(f"fetching {model.title}: {done / 1e6:.0f} of {of / 1e6:.0f} MB")
+
+        await bring(model, specs, self._compute, progress=told)
+
+    async def _sharing(self) -> list[Neighbour]:
+        """The hosts that give weights, and where."""
+        try:
+            reached = await self._reach()
+        except HostUnreachable:
+            return []
+        return [
+            Neighbour(link.peer_id, Address(link.remote.ip, hosting.shares))
+            for link, hosting in reached
+            if hosting.shares
+        ]
 
     async def _reach_first(self, checked: asyncio.Event) -> None:
         """Reach hosts; a mistake in what was asked for is told before hosts that cannot be reached."""
@@ -279,10 +316,6 @@ class _Loaded:
     """KV memory of one layer for a whole conversation; 0 when this client has no layer to judge by."""
 
 
-async def _name(folder: Path) -> ModelId:
-    return await asyncio.to_thread(checkpoint.model_id, folder, cache_dir=paths.cache_dir())
-
-
 def _check_front(facts: ModelFacts, options: ClientOptions) -> None:
     most = facts.num_layers - 1
     if options.front_layers > most:
@@ -308,13 +341,23 @@ def _check_consent(facts: ModelFacts, options: ClientOptions) -> None:
         )
 
 
-def _load_front(folder: Path, options: ClientOptions, dtype: str, weights: WeightFormat) -> Front:
+def _load_front(spec: SliceSpec, options: ClientOptions) -> Front:
     return Front.load(
-        folder,
+        spec.checkpoint,
         front_layers=options.front_layers,
         private_ends=options.private_ends,
-        dtype=dtype,
-        weights=weights,
+        dtype=spec.dtype,
+        weights=spec.weights,
+    )
+
+
+def _terms(options: ClientOptions) -> LibraryTerms:
+    return LibraryTerms(
+        root=paths.weights_dir(),
+        cache_dir=paths.cache_dir(),
+        quota_bytes=options.disk,
+        download_bytes_per_s=options.download_rate,
+        offline=options.offline,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from chat.events import Event
 from crypto.identity import PeerId
 from wire.tensors import WeightFormat
-from wire.types import Address, ModelId, Sampling
+from wire.types import DEFAULT_NETWORK, Address, ModelId, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ClientOptions:
     """Everything a person can choose about how their questions are answered."""
 
     model: str
-    """`pocket` or the folder of a checkpoint."""
+    """`pocket`, the folder of a checkpoint, a model id, or `hf:org/name[@revision]`."""
     contacts: tuple[Contact, ...]
     front_layers: int = 1
     """Layers, after the embedding, that this machine computes itself."""
@@ -46,9 +46,15 @@ class ClientOptions:
     those that the checkpoint has."""
     system: str | None = None
     """A system message to begin the conversation with."""
-    network: str = "main"
+    network: str = DEFAULT_NETWORK
     identity_file: Path | None = None
     threads: int | None = None
+    disk: int | None = None
+    """The most that fetched weights may take on disk, in bytes; None for no bound."""
+    download_rate: int | None = None
+    """Bytes a second to fetch weights with; None for no bound."""
+    offline: bool = False
+    """Use the weights that are here, and fetch none."""
 
 
 class Driver(Protocol):

@@ -44,18 +44,12 @@ class Front:
         progress: Callable[[float], None] | None = None,
     ) -> Front:
         """Load the client's slices; on the compute thread. Raises `SliceError`."""
-        layers = LayerRange(0, front_layers)
-        first = load_slice(
-            SliceSpec(checkpoint=folder, layers=layers, embed=True, dtype=dtype, weights=weights),
-            progress=progress,
+        spec = first_spec(folder, front_layers=front_layers, dtype=dtype, weights=weights)
+        first = load_slice(spec, progress=progress)
+        last = load_slice(last_spec(spec, num_layers=first.num_layers)) if private_ends else None
+        return cls(
+            first, last, first.new_cache(spec.layers), last.new_cache(last.spec.layers) if last else None
         )
-        last = None
-        if private_ends:
-            end = LayerRange(first.num_layers, first.num_layers)
-            last = load_slice(
-                SliceSpec(checkpoint=folder, layers=end, head=True, dtype=dtype, weights=weights)
-            )
-        return cls(first, last, first.new_cache(layers), last.new_cache(last.spec.layers) if last else None)
 
     def kv_bytes_per_layer(self, positions: int) -> int:
         """The least a layer's cache takes for so many positions, judged by the layers here; 0 without any."""
@@ -88,3 +82,20 @@ class Front:
     def truncate(self, position: int) -> None:
         """Forget all positions from `position` on; on the compute thread."""
         self.cache.truncate(position)
+
+
+def first_spec(folder: Path, *, front_layers: int, dtype: str, weights: WeightFormat) -> SliceSpec:
+    """The embedding and the layers after it that a client computes."""
+    layers = LayerRange(0, front_layers)
+    return SliceSpec(checkpoint=folder, layers=layers, embed=True, dtype=dtype, weights=weights)
+
+
+def last_spec(first: SliceSpec, *, num_layers: int) -> SliceSpec:
+    """The final norm and `lm_head`, of the same model in the same numerics."""
+    return SliceSpec(
+        checkpoint=first.checkpoint,
+        layers=LayerRange(num_layers, num_layers),
+        head=True,
+        dtype=first.dtype,
+        weights=first.weights,
+    )

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chat.errors import UsageError
+from node.sizes import size
+from wire.errors import InvalidValue
 from wire.tensors import WeightFormat
 
 if TYPE_CHECKING:
@@ -119,6 +121,13 @@ def _number(low: float, high: float) -> Callable[[object], object]:
     return read
 
 
+def _size(value: object) -> object:
+    try:
+        return size(str(value))
+    except InvalidValue as error:
+        raise ValueError("a size, as in 512M or 20G") from error
+
+
 def _dtype(value: object) -> object:
     if value not in DTYPES:
         raise ValueError(f"one of {', '.join(DTYPES)}")
@@ -133,7 +142,9 @@ def _weights(value: object) -> object:
 
 
 SETTINGS: Final = (
-    Setting("model", _text, "MODEL", "pocket, or the folder of a checkpoint (default: pocket)"),
+    Setting(
+        "model", _text, "MODEL", "pocket, a folder, hf:org/name[@revision], or a model id (default: pocket)"
+    ),
     Setting("peers", _texts, "PEER", "a host to ask first, IP:PORT or PEERID@IP:PORT; may be repeated"),
     Setting(
         "front_layers", _whole(0), "N", "layers to compute on this machine, after the embedding (default: 1)"
@@ -162,6 +173,11 @@ SETTINGS: Final = (
     Setting("network", _text, "NAME", "network of hosts to speak with (default: main)"),
     Setting("identity", _path, "FILE", "file of this machine's identity"),
     Setting("threads", _whole(1), "N", "threads for the layers computed here"),
+    Setting(
+        "disk", _size, "SIZE", "the most that fetched weights may take on disk, as in 20G (default: no bound)"
+    ),
+    Setting("download_rate", _size, "SIZE", "bytes a second to fetch weights with, as in 10M"),
+    Setting("offline", _switch, "", "fetch no weights; use those that are here"),
 )
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 

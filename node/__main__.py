@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import sys
-from typing import Final, NoReturn
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NoReturn
 
-from node import cli, quantise_cli
+from node import cli, models_cli, quantise_cli
 from node.config import NodeConfig
 from node.errors import NodeError
+from node.models_cli import ModelsConfig, PublishConfig
 from node.quantise_cli import QuantiseConfig
 from node.slices import threads
 from node.slices.errors import SliceError
@@ -25,6 +27,10 @@ def main() -> NoReturn:
     """Run the daemon, or the command that was named, and end the process with its exit code."""
     if quantise_cli.wanted(sys.argv[1:]):
         _end(_quantise(quantise_cli.parse(sys.argv[2:])))
+    if sys.argv[1:2] == [models_cli.MODELS]:
+        _end(_models(models_cli.parse_models(sys.argv[2:])))
+    if sys.argv[1:2] == [models_cli.PUBLISH]:
+        _end(_publish(models_cli.parse_publish(sys.argv[2:])))
     config = cli.parse()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -78,6 +84,36 @@ def _quantise(config: QuantiseConfig) -> int:
         status.fail(str(error))
         return 1
     return 0
+
+
+def _models(config: ModelsConfig) -> int:
+    from node import tending
+
+    status = StatusLine(as_json=config.json)
+    return _briefly(lambda: tending.run(config, status), status)
+
+
+def _publish(config: PublishConfig) -> int:
+    from node import publishing
+
+    status = StatusLine(as_json=config.json)
+    return _briefly(lambda: publishing.run(config, status), status)
+
+
+def _briefly(work: Callable[[], Coroutine[Any, Any, bool | None]], status: StatusLine) -> int:
+    """Run a command that ends by itself; returns the exit code."""
+    for number in _STOPS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        with asyncio.Runner() as runner:
+            return 1 if runner.run(work()) is False else 0
+    except KeyboardInterrupt:
+        status.say("stopped", "lamella-node: interrupted")
+        return _INTERRUPTED
+    except NodeError as error:
+        status.fail(str(error))
+        return 1
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

@@ -13,16 +13,20 @@ from node import command_line
 from node.config import DEFAULT_GRACE_S, DTYPES, NodeConfig, SliceRequest
 from node.slices.spec import CPU, is_device
 from wire import limits
-from wire.errors import InvalidValue
 from wire.tensors import WeightFormat
-from wire.types import Address, LayerRange
+from wire.types import DEFAULT_NETWORK, Address, LayerRange
 
-_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _EPILOG: Final = """\
 examples:
   lamella-node --model pocket --layers 6:12 --listen 127.0.0.1:7311
   lamella-node --model pocket --layers 0:6 --layers 12:18 --model ~/models/qwen --layers 4:8
+  lamella-node --model hf:org/name --layers 0:12 --peer 192.0.2.10:7311 --disk 20G
+  lamella-node models                 what fetched weights are here
+  lamella-node publish --help         describe a model once, so that others can check every byte of it
   lamella-node quantise --help        make a smaller folder of a checkpoint, once, for hosts to load
+
+A MODEL is `pocket`, the folder of a checkpoint, hf:org/name or hf:org/name@revision on a hub,
+or a model id (b...), whose bytes come from peers. Only what the layers need is fetched.
 
 --layers belongs to the --model before it; a --model without --layers is served whole.
 On SIGTERM or Ctrl-C the host takes no new session, lets answers under way finish within
@@ -54,6 +58,13 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         threads=words.threads,
         device=words.device,
         kv_bytes=words.kv_memory,
+        peers=tuple(words.peers),
+        share=words.share or None,
+        shares=words.share is not False,
+        disk_bytes=words.disk,
+        download_bytes_per_s=words.download_rate,
+        upload_bytes_per_s=words.upload_rate,
+        offline=words.offline,
         grace_s=words.grace,
         json=words.json,
     )
@@ -75,7 +86,7 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         action=_Model,
         dest="slices",
         metavar="MODEL",
-        help="`pocket`, or the folder of a checkpoint; may be repeated",
+        help="`pocket`, a folder, hf:org/name[@revision], or a model id; may be repeated",
     )
     add(
         "--layers",
@@ -86,7 +97,7 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
     )
     add(
         "--listen",
-        type=_address,
+        type=command_line.address,
         default=Address("127.0.0.1", 0),
         metavar="IP:PORT",
         help="where to take links; port 0 picks a free one (default 127.0.0.1:0)",
@@ -96,10 +107,10 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
     )
     add(
         "--network",
-        type=_network,
-        default="main",
+        type=command_line.network,
+        default=DEFAULT_NETWORK,
         metavar="NAME",
-        help="peers of another network are refused (default main)",
+        help="peers of another network are refused, and get no weights (default main)",
     )
     add("--dtype", choices=DTYPES, help="numerics to compute in (default: the checkpoint's)")
     add(
@@ -120,10 +131,45 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
     add("--threads", type=command_line.threads, metavar="N", help="compute threads (default: one per core)")
     add(
         "--kv-memory",
-        type=_bytes,
+        type=command_line.size,
         metavar="SIZE",
         help="memory for sessions, as in 512M or 4G (default 1G; on a GPU half of what the layers leave free)",
     )
+    add(
+        "--peer",
+        type=command_line.address,
+        action="append",
+        default=[],
+        dest="peers",
+        metavar="IP:PORT",
+        help="a host to get weights from, besides the hub; may be repeated",
+    )
+    add(
+        "--share",
+        type=_share,
+        default=None,
+        metavar="IP:PORT",
+        help="where to give weights to peers, or `off` (default: beside --listen, at any free port)",
+    )
+    add(
+        "--disk",
+        type=command_line.size,
+        metavar="SIZE",
+        help="the most that fetched weights may take on disk (default: no bound); what was used longest ago goes first",
+    )
+    add(
+        "--download-rate",
+        type=command_line.size,
+        metavar="SIZE",
+        help="bytes a second to fetch weights with, as in 10M",
+    )
+    add(
+        "--upload-rate",
+        type=command_line.size,
+        metavar="SIZE",
+        help="bytes a second to give weights with, as in 2M",
+    )
+    add("--offline", action="store_true", help="fetch nothing; use the weights that are here")
     add(
         "--grace",
         type=_seconds,
@@ -157,19 +203,8 @@ class _Layers(argparse.Action):
         namespace.slices[-1][1].append(layers)
 
 
-def _address(text: str) -> Address:
-    try:
-        return Address.parse(text)
-    except InvalidValue as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _network(text: str) -> str:
-    if not text or len(text) > limits.MAX_AGENT_CHARS or not text.isprintable():
-        raise argparse.ArgumentTypeError(
-            f"a network name is 1 to {limits.MAX_AGENT_CHARS} printable characters"
-        )
-    return text
+def _share(text: str) -> Address | bool:
+    return False if text == "off" else command_line.address(text)
 
 
 def _device(text: str) -> str:
@@ -186,14 +221,3 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= 86_400:
         raise argparse.ArgumentTypeError(f"{text} s is not between 0 and a day")
     return seconds
-
-
-def _bytes(text: str) -> int:
-    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
-    try:
-        size = int(float(number) * _UNITS[unit])
-    except (ValueError, KeyError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 512M or 4G") from error
-    if not 0 < size < 1 << 50:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size between 1 byte and 1 PB")
-    return size

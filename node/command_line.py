@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Final, NoReturn
 
+from node import sizes
 from node.status import StatusLine
+from wire import limits
+from wire.errors import InvalidValue
+from wire.types import Address
 
 MOST_THREADS: Final = 256
 
@@ -36,3 +40,33 @@ def number(text: str, low: int, high: int) -> int:
 def threads(text: str) -> int:
     """A number of threads. Raises `argparse.ArgumentTypeError`."""
     return number(text, 1, MOST_THREADS)
+
+
+def address(text: str) -> Address:
+    """A place on the network. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return Address.parse(text)
+    except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def network(text: str) -> str:
+    """The name of a swarm. Raises `argparse.ArgumentTypeError`."""
+    if not text or len(text) > limits.MAX_AGENT_CHARS or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"a network name is 1 to {limits.MAX_AGENT_CHARS} printable characters"
+        )
+    return text
+
+
+def size(text: str) -> int:
+    """A number of bytes, as in `512M`. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return sizes.size(text)
+    except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def size_or_zero(text: str) -> int:
+    """A number of bytes, or none at all. Raises `argparse.ArgumentTypeError`."""
+    return 0 if text == "0" else size(text)

@@ -8,7 +8,7 @@ from typing import Final
 
 from node.slices.spec import CPU
 from wire.tensors import WeightFormat
-from wire.types import Address, LayerRange
+from wire.types import DEFAULT_NETWORK, Address, LayerRange
 
 DEFAULT_KV_BYTES: Final = 1 << 30
 DEFAULT_GRACE_S: Final = 5.0
@@ -20,7 +20,7 @@ class SliceRequest:
     """One range of one model to serve."""
 
     model: str
-    """`pocket`, or the folder of a checkpoint."""
+    """`pocket`, the folder of a checkpoint, a model id, or `hf:org/name[@revision]`."""
     layers: LayerRange | None
     """None for all of the model's layers."""
 
@@ -33,7 +33,7 @@ class NodeConfig:
     listen: Address
     identity_file: Path | None = None
     """The shared identity when None."""
-    network: str = "main"
+    network: str = DEFAULT_NETWORK
     dtype: str | None = None
     """The checkpoint's own when None."""
     weights: WeightFormat | None = None
@@ -44,6 +44,18 @@ class NodeConfig:
     """Where the slices are held and computed: `cpu`, `cuda`, or `cuda:N`."""
     kv_bytes: int | None = None
     """Memory for the KV caches of all sessions; `DEFAULT_KV_BYTES`, or by the GPU's memory, when None."""
+    peers: tuple[Address, ...] = ()
+    """Hosts to get weights from, where their links are taken."""
+    share: Address | None = None
+    """Where to give chunks of weights to peers; beside `listen`, at any free port, when None."""
+    shares: bool = True
+    """Whether to give any."""
+    disk_bytes: int | None = None
+    """The most that fetched weights may take on disk; None for no bound."""
+    download_bytes_per_s: float | None = None
+    upload_bytes_per_s: float | None = None
+    offline: bool = False
+    """Use the weights that are here, and fetch none."""
     grace_s: float = DEFAULT_GRACE_S
     """How long answers under way may go on after a stop is asked for."""
     json: bool = False

@@ -63,6 +63,8 @@ class SessionHost:
         self.slices: tuple[HostedSlice, ...] = ()
         self.draining = False
         """Whether new sessions are refused."""
+        self.shares: int | None = None
+        """The port where peers get chunks of weights."""
         self._compute = compute
         self._engine = StepEngine(compute)
         self._budget = budget
@@ -110,6 +112,7 @@ class SessionHost:
         return Hosting(
             offers=tuple(one.offer(free_kv_bytes=free, sessions=counts[id(one)]) for one in self.slices),
             draining=self.draining,
+            shares=self.shares,
         )
 
     def on_message(self, link: Correspondent, message: Message) -> None:

@@ -19,6 +19,11 @@ def data_dir() -> Path:
     return _base("XDG_DATA_HOME", ".local/share") / _NAME
 
 
+def weights_dir() -> Path:
+    """Return the directory of the weights that were fetched: the store that all processes of this user share."""
+    return data_dir() / "weights"
+
+
 def cache_dir() -> Path:
     """Return the directory of what can be fetched or computed again."""
     return _base("XDG_CACHE_HOME", ".cache") / _NAME

@@ -30,6 +30,10 @@ class StatusLine:
         else:
             self._tell(sentence)
 
+    def print(self, text: str) -> None:
+        """Write what a person asked to see to standard output."""
+        _write(self._out, text + "\n")
+
     def fail(self, message: str) -> None:
         """Report why the host ends: to a person in any case, and as the event `error` to a script."""
         if self._json:

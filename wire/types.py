@@ -10,6 +10,7 @@ import base64
 import ipaddress
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from wire import limits
 from wire.errors import InvalidValue
@@ -17,6 +18,10 @@ from wire.errors import InvalidValue
 _CID_PREFIX = bytes((0x01, 0x55, 0x12, 0x20))
 """CIDv1, raw codec, sha2-256, 32 bytes (multiformats CID specification)."""
 _MAX_DIGITS = 8
+
+
+DEFAULT_NETWORK: Final = "main"
+"""The swarm that everybody may join."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,6 @@ class FolderShelf:
         """See `Shelf`."""
         return list(self.places) if model_id == self.known.model_id else None
 
-    def named(self, name: str) -> ModelId | None:
+    def named(self, name: str) -> ModelId | None:  # noqa: ARG002 - a shelf is asked by any name
         """See `Shelf`. A folder's name is nobody else's business."""
         return None

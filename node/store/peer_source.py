@@ -26,7 +26,7 @@ from wire import held as held_bits
 from wire import limits
 from wire.errors import BadMessage
 from wire.manifest import Manifest
-from wire.types import Address, ModelId
+from wire.types import DEFAULT_NETWORK, Address, ModelId
 
 STREAMS: Final = 2
 """One answer is read while the next is asked for; more gains nothing from one peer."""
@@ -36,6 +36,7 @@ _READ_BUFFER_BYTES: Final = 1024 * 1024
 _IDLE_CONNECTION_S: Final = 5.0
 """Below the server's own bound, so that a request rarely meets a connection that is just being closed."""
 _MAX_RETRY_S: Final = 86_400
+_MODEL_ID_CHARS: Final = 59
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ class Asker:
     """Who asks: signs requests, for private swarms."""
 
     identity: Identity
+    network: str = DEFAULT_NETWORK
+    """The swarm that it is asked in."""
     now: Callable[[], float] = time
     """Unix time in seconds."""
 
@@ -108,6 +111,20 @@ class PeerSource:
             return await asyncio.to_thread(_checked_manifest, model_id, data)
         except BadMessage as error:
             raise self._failed(f"sent a manifest that is not this model's ({error})", None) from error
+
+    async def named(self, repo: str, commit: str) -> ModelId | None:
+        """Ask which model a hub's `org/name` is at a commit; its word alone proves nothing. None when it does not know.
+
+        Raises:
+            SourceFailed: it does not answer, or not with an id.
+        """
+        try:
+            data = await self._whole(f"/v1/names/{repo}/{commit}", _MODEL_ID_CHARS)
+            return ModelId.parse(data.decode("ascii"))
+        except NotThere:
+            return None
+        except ValueError as error:
+            raise self._failed("sent something that is not a model id", None) from error
 
     async def learn(self, manifest: Manifest) -> None:
         """Ask which chunks of a model the peer holds. Raises `SourceFailed`."""
@@ -185,7 +202,9 @@ class PeerSource:
         url = URL.build(scheme="http", host=address.ip, port=address.port, path=path, encoded=True)
         headers = {}
         if self._asker is not None:
-            asked = Asked(server=self._peer_id, method=method, path=path, body=sent)
+            asked = Asked(
+                network=self._asker.network, server=self._peer_id, method=method, path=path, body=sent
+            )
             headers["Authorization"] = authorization(self._asker.identity, asked, self._asker.now())
         try:
             async with self._session.request(
@@ -207,7 +226,11 @@ class PeerSource:
         if status in {401, 403}:
             raise self._failed("does not let this host read; the swarm may be private", None)
         if status == 404:
-            raise self._failed("does not have what was asked for", None)
+            raise NotThere(
+                f"{self.label} does not have what was asked for",
+                "other sources are asked instead",
+                retry_after_s=None,
+            )
         if status in {408, 429, 500, 503}:
             raise self._failed(f"is busy (HTTP {status})", _retry_s(response.headers.get("Retry-After", "")))
         raise self._failed(f"answered with HTTP {status}", None)
@@ -219,6 +242,10 @@ class PeerSource:
         return SourceFailed(
             f"{self.label} {what}", "other sources are asked instead", retry_after_s=retry_after_s
         )
+
+
+class NotThere(SourceFailed):
+    """The peer does not have what was asked for."""
 
 
 class _BrokenOff(Exception):

@@ -32,9 +32,13 @@ from wire import held as held_bits
 from wire import limits
 from wire.errors import InvalidValue
 from wire.manifest import Manifest
-from wire.types import Address, ModelId
+from wire.types import DEFAULT_NETWORK, Address, ModelId
 
-_PATH: Final = re.compile(r"/v1/(?:chunks(?:/([0-9a-f]{64}))?|(manifests|held)/(b[a-z2-7]{58}))", re.ASCII)
+_PATH: Final = re.compile(
+    r"/v1/(?:chunks(?:/([0-9a-f]{64}))?|(manifests|held)/(b[a-z2-7]{58})"
+    r"|(names)/([A-Za-z0-9_.-]{1,96}/[A-Za-z0-9_.-]{1,96})/([0-9a-f]{40}))",
+    re.ASCII,
+)
 _FOREVER: Final = "private, max-age=31536000, immutable"
 _BUSY_RETRY_S: Final = 1
 _REMEMBERED_ORDERS: Final = 4
@@ -129,13 +133,19 @@ class ShareServer:
         *,
         me: PeerId,
         gate: Gate,
+        network: str = DEFAULT_NETWORK,
         terms: ShareTerms | None = None,
         now: Callable[[], float] = time,
     ) -> None:
-        """`now` is Unix time in seconds."""
+        """
+        Args:
+            network: the swarm whose peers ask; what was signed for another counts for nothing here.
+            now: Unix time in seconds.
+        """
         self._shelf = shelf
         self._me = me
         self._gate = gate
+        self._network = network
         self._terms = terms or ShareTerms()
         self._now = now
         self._places = Places(self._terms.max_requests, self._terms.max_requests_per_peer)
@@ -191,18 +201,20 @@ class ShareServer:
         found = _PATH.fullmatch(request.raw_path)
         if found is None:
             raise _Refusal(404, "no such path")
-        digest, kind, model = found.groups()
-        batched = digest is None and kind is None
+        digest, kind, model, names, repo, commit = found.groups()
+        batched = digest is None and kind is None and names is None
         method = "POST" if batched else "GET"
         if request.method != method:
             raise _Refusal(405, f"this path takes {method}", {"Allow": method})
         body = await self._digests(request) if batched else b""
-        asked = Asked(server=self._me, method=method, path=request.raw_path, body=body)
+        asked = Asked(network=self._network, server=self._me, method=method, path=request.raw_path, body=body)
         peer = self._peer(request, asked)
         try:
             with self._places.held(peer or request.remote):
                 if batched:
                     return await self._batch(request, body)
+                if names is not None:
+                    return await self._name(f"hf:{repo}@{commit}")
                 if kind is None:
                     return await self._chunk(request, bytes.fromhex(digest))
                 return await self._about(request, kind, _model_id(model))
@@ -289,6 +301,13 @@ class ShareServer:
             return await self._send(request, web.StreamResponse(headers=headers), len(data), slices)
         finally:
             self._manifest_turns.release()
+
+    async def _name(self, name: str) -> web.StreamResponse:
+        """The model that is known here by what a hub calls it."""
+        model = await asyncio.to_thread(self._shelf.named, name)
+        if model is None:
+            raise _Refusal(404, "nothing is known of this model here")
+        return web.Response(text=str(model), headers={"Server": "lamella", "Cache-Control": "no-store"})
 
     def _held(self, model: ModelId) -> bytes | None:
         """The bitmap of a model's chunks. Reads the disk."""

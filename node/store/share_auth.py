@@ -3,8 +3,8 @@
 The header is `Authorization: Lamella-Ed25519 KEY TIME SIGNATURE`: the peer's public key in 64 hexadecimal digits, the
 Unix time in seconds in decimal digits, and an Ed25519 signature in 128 hexadecimal digits, all lower case, one
 space between. The signature is made for the context `lamella-chunks-request/1` over these byte strings, each after its
-length (`crypto.digest.framed`): the server's peer id, the method, the path, the time as eight bytes, most significant
-first, and the SHA-256 of the body.
+length (`crypto.digest.framed`): the name of the swarm, the server's peer id, the method, the path, the time as eight
+bytes, most significant first, and the SHA-256 of the body.
 
 A request that is sent again within the window of its time is answered again. It only repeats a read that its signer may
 do, at the same server; whoever could copy it has seen the answer too. Remembering every signature of the last two
@@ -23,6 +23,7 @@ from crypto.errors import BadSignature
 from crypto.identity import Identity, PeerId, peer_id_of, verify
 from node.store.errors import StoreError
 from wire import limits
+from wire.types import DEFAULT_NETWORK
 
 CONTEXT: Final = "lamella-chunks-request/1"
 _HEADER: Final = re.compile(r"Lamella-Ed25519 ([0-9a-f]{64}) ([0-9]{1,12}) ([0-9a-f]{128})", re.ASCII)
@@ -47,6 +48,14 @@ class OpenGate:
         return True
 
 
+class SwarmGate:
+    """Lets those in who know the name of the swarm, which every signature contains."""
+
+    def allows(self, peer_id: PeerId | None) -> bool:
+        """Whether the peer said who it is."""
+        return peer_id is not None
+
+
 class MembersGate:
     """Lets the peers of a private swarm in."""
 
@@ -67,10 +76,13 @@ class Asked:
     method: str
     path: str
     body: bytes = b""
+    network: str = DEFAULT_NETWORK
+    """The swarm: a peer that does not know its name cannot ask in it."""
 
     def signed_bytes(self, unix_s: int) -> bytes:
         """The message of the signature."""
         return framed(
+            self.network.encode(),
             self.server.raw,
             self.method.encode(),
             self.path.encode(),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from wire import limits
-from wire.fields import DTYPE, LAYERS, MODEL_ID, WEIGHTS, Bool, Nested, Several, Text, UInt
+from wire.fields import DTYPE, LAYERS, MODEL_ID, WEIGHTS, Bool, Maybe, Nested, Several, Text, UInt
 from wire.messages.base import Message, register
 from wire.tensors import DType, WeightFormat
 from wire.types import LayerRange, ModelId
@@ -73,3 +73,5 @@ class Hosting(Message):
     offers: Annotated[tuple[Offer, ...], Several(OFFER, limits.MAX_SLICES_PER_PEER)]
     draining: Annotated[bool, Bool()]
     """Whether the host refuses new sessions because it is about to stop."""
+    shares: Annotated[int | None, Maybe(UInt(65_535))] = None
+    """The port, at the address of this link, where the sender gives chunks of weights; none when it gives none."""

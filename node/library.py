@@ -1,0 +1,262 @@
+"""Models by their names: where a model's manifest comes from, and how the bytes that are needed come to this machine.
+
+    pocket, a folder          the files are here; nothing is fetched and nothing is copied
+    b...                      a model id: manifest and chunks come from peers, or are in the store
+    hf:org/name[@revision]    a hub's: the chunks come from the hub and from peers; the manifest from the store, from a
+                              peer that has described the same commit, or from reading the whole checkpoint once
+
+Whatever brings a chunk, it is checked against the manifest, and the manifest against the model's id. That a manifest
+which a peer names is the hub's checkpoint is checked with the hub (`hub_check`). Joins the store, the hub and peers;
+knows neither sessions nor torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+
+from crypto.identity import PeerId
+from node import hub_check
+from node.store import checkpoint, views
+from node.store.catalogue import manifest_chunk
+from node.store.chunks import ChunkStore, Lease
+from node.store.distrust import Distrust
+from node.store.errors import StoreError
+from node.store.hub import HubRepo
+from node.store.hub_manifest import manifest_of
+from node.store.hub_name import HubName
+from node.store.hub_source import HubSource
+from node.store.peer_source import Asker, PeerSource, client_session
+from node.store.source import Source, SourceFailed
+from node.stored_model import LocalModel, Model, StoredModel
+from wire.errors import InvalidValue
+from wire.manifest import Manifest
+from wire.types import Address, ModelId
+
+HUB_PREFIX: Final = "hf:"
+SLICE_FILES: Final = ("config.json",)
+"""The small files that a host needs; the others are for who makes tokens of text."""
+MOST_PEERS: Final = 64
+"""Peers that are asked for one model; more make nothing faster."""
+
+
+class NotDescribed(StoreError):
+    """Nobody who can be asked has a manifest of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A peer that gives chunks."""
+
+    peer: PeerId
+    address: Address
+    """Of its chunks, not of its links."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryTerms:
+    """What a machine gives to the weights of models."""
+
+    root: Path
+    """The folder of the store; it is made when the first model needs it."""
+    cache_dir: Path
+    quota_bytes: int | None = None
+    """The most that chunks may take on disk; None for no bound."""
+    download_bytes_per_s: float | None = None
+    offline: bool = False
+    """Use what is here, and ask neither hub nor peers."""
+    reads_all: bool = False
+    """Read a hub's whole checkpoint once when nobody else has described it."""
+
+
+class Library:
+    """The models that this process uses. An async context manager."""
+
+    def __init__(
+        self,
+        terms: LibraryTerms,
+        *,
+        neighbours: Callable[[], Awaitable[Sequence[Neighbour]]],
+        asker: Asker | None = None,
+    ) -> None:
+        """
+        Args:
+            neighbours: the peers that give chunks; asked whenever something is missing.
+            asker: signs what those peers are asked for.
+        """
+        self._terms = terms
+        self._neighbours = neighbours
+        self._asker = asker
+        self._session: aiohttp.ClientSession | None = None
+        self._opened: ChunkStore | None = None
+        self._leases: list[Lease] = []
+        self._repos: list[HubRepo] = []
+        self._distrust = Distrust(terms.cache_dir / "distrusted.json")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Need nothing any more: what was fetched stays until room is wanted."""
+        for lease in self._leases:
+            await asyncio.to_thread(lease.close)
+        self._leases.clear()
+        for repo in self._repos:
+            await repo.close()
+        self._repos.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def open(
+        self,
+        name: str,
+        *,
+        files: Iterable[str] | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Model:
+        """Find a model and bring its small files here, so that its folder can be read.
+
+        Args:
+            files: names of the small files that are needed; None for all. A model on this disk has all.
+            progress: told the part done of what takes long: reading weights to know which model they are.
+
+        Raises:
+            StoreError: it cannot be found or brought, and why.
+        """
+        if name.startswith(HUB_PREFIX):
+            model = await self._of_hub(HubName.parse(name), files, progress)
+        else:
+            try:
+                model = await self._of_id(name, ModelId.parse(name))
+            except InvalidValue:
+                folder = await asyncio.to_thread(checkpoint.resolve, name)
+                return await LocalModel.read(folder, cache_dir=self._terms.cache_dir, progress=progress)
+        await model.need_files(files)
+        return model
+
+    async def _of_id(self, name: str, model: ModelId) -> StoredModel:
+        store = await self._store()
+        manifest = await asyncio.to_thread(store.catalogue.manifest, model)
+        if manifest is None:
+            manifest = await self._told(model)
+        return await self._stored(name, manifest, hub=None, check=False)
+
+    async def _of_hub(
+        self, name: HubName, files: Iterable[str] | None, progress: Callable[[float], None] | None
+    ) -> StoredModel:
+        store = await self._store()
+        repo = await HubRepo.open(name, cache_dir=self._terms.cache_dir / "hub")
+        self._repos.append(repo)
+        full = f"{HUB_PREFIX}{name.repo}@{repo.commit}"
+        known = await asyncio.to_thread(store.catalogue.called, full)
+        manifest = None if known is None else await asyncio.to_thread(store.catalogue.manifest, known)
+        claimed = manifest is None
+        if manifest is None:
+            manifest = await self._claimed(repo, files)
+        if manifest is None and self._terms.reads_all and not self._terms.offline:
+            manifest, claimed = await manifest_of(repo, progress=progress), False
+        if manifest is None:
+            raise NotDescribed(
+                f"no manifest of {full} is here, and no peer that could be asked has one",
+                f"run `lamella-node publish {full}` once on a machine, or name a host of it with --peer",
+            )
+        return await self._stored(full, manifest, hub=repo, check=claimed)
+
+    async def _told(self, model: ModelId) -> Manifest:
+        """The manifest of a model as peers have it, which the id proves. Raises `NotDescribed`."""
+        reasons = []
+        for peer in await self._peers():
+            try:
+                return await peer.manifest(model)
+            except SourceFailed as error:
+                reasons.append(error.cause)
+        asked = f" ({'; '.join(reasons[:3])})" if reasons else ""
+        raise NotDescribed(
+            f"model {model} is not in the store, and no peer gave its manifest{asked}",
+            "name a host of it with --peer, or run `lamella-node publish` where the model is",
+        )
+
+    async def _claimed(self, repo: HubRepo, files: Iterable[str] | None) -> Manifest | None:
+        """What a peer says a hub's checkpoint is, once the hub has confirmed what it can; None when nobody says."""
+        for peer in await self._peers():
+            try:
+                model = await peer.named(repo.name.repo, repo.commit)
+                if model is None:
+                    continue
+                manifest = await peer.manifest(model)
+                await hub_check.check_claim(repo, manifest, files)
+            except hub_check.ClaimRefused:
+                self._distrust.remember(peer.label)
+            except SourceFailed:
+                continue
+            else:
+                return manifest
+        return None
+
+    async def _stored(
+        self, name: str, manifest: Manifest, *, hub: HubRepo | None, check: bool
+    ) -> StoredModel:
+        store = await self._store()
+        lease = await asyncio.to_thread(store.lease)
+        self._leases.append(lease)
+        data = manifest.encode()
+        chunk = manifest_chunk(manifest.model_id, len(data))
+        await asyncio.to_thread(lease.pin, [chunk])
+        await asyncio.to_thread(lease.put, chunk, data)
+        # A claim is noted once a chunk from the hub has borne it out.
+        known = [] if check or name == str(manifest.model_id) else [name]
+        await asyncio.to_thread(store.catalogue.used, manifest.model_id, *known)
+        return StoredModel(
+            name=name,
+            manifest=manifest,
+            lease=lease,
+            folder=await asyncio.to_thread(views.view, store, manifest.model_id, manifest),
+            sources=lambda: self._sources(manifest, hub),
+            hub_first=check,
+            cap=self._terms.download_bytes_per_s,
+            distrust=self._distrust,
+        )
+
+    async def _sources(self, manifest: Manifest, hub: HubRepo | None) -> list[Source]:
+        """Everybody who may have chunks of a model, the hub first."""
+        if self._terms.offline:
+            return []
+        peers = await self._peers()
+        answers = await asyncio.gather(*(peer.learn(manifest) for peer in peers), return_exceptions=True)
+        found: list[Source] = [] if hub is None else [HubSource(hub, await hub.layout())]
+        for peer, answer in zip(peers, answers, strict=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, SourceFailed):
+                raise answer
+            if answer is None:
+                found.append(peer)
+        return found
+
+    async def _peers(self) -> list[PeerSource]:
+        if self._terms.offline:
+            return []
+        if self._session is None:
+            self._session = client_session()
+        found = [
+            PeerSource(self._session, one.address, one.peer, asker=self._asker)
+            for one in await self._neighbours()
+        ]
+        return [one for one in found if one.label not in self._distrust][:MOST_PEERS]
+
+    async def _store(self) -> ChunkStore:
+        if self._opened is None:
+            self._opened = await asyncio.to_thread(
+                lambda: ChunkStore(self._terms.root, quota_bytes=self._terms.quota_bytes)
+            )
+        return self._opened

@@ -1,0 +1,117 @@
+"""`lamella-node models`: shows the store, checks it, repairs it, and makes room."""
+
+from __future__ import annotations
+
+import asyncio
+
+from node import inventory, keyfile, paths
+from node.inventory import size
+from node.library import Library, LibraryTerms
+from node.models_cli import ModelsConfig
+from node.neighbours import Neighbours
+from node.progress import Progress
+from node.status import StatusLine
+from node.store import views
+from node.store.catalogue import chunks_of
+from node.store.chunks import ChunkStore
+from node.store.errors import StoreError
+from node.store.peer_source import Asker
+from node.stored_model import StoredModel
+from node.transport.pool import LinkPool
+from wire.types import ModelId
+
+
+async def run(config: ModelsConfig, status: StatusLine) -> bool:
+    """Do what was asked for. Returns whether everything is whole now. Raises `NodeError`."""
+    store = await asyncio.to_thread(ChunkStore, paths.weights_dir())
+    whole = True
+    if config.forget is not None:
+        await asyncio.to_thread(_forget, store, config.forget, status)
+    if config.check or config.repair:
+        whole = await _check(store, config, status)
+    if config.prune_bytes is not None:
+        quota = config.prune_bytes
+        removal = await asyncio.to_thread(lambda: store.prune(quota_bytes=quota))
+        short = f"; {size(removal.short)} more are in use" if removal.short else ""
+        status.say(
+            "pruned",
+            f"removed {len(removal.digests)} chunks, {size(removal.freed)}{short}",
+            chunks=len(removal.digests),
+            bytes=removal.freed,
+            short=removal.short,
+        )
+    found = await asyncio.to_thread(inventory.take, store)
+    if config.json:
+        status.say("models", "", **found.as_json())
+    else:
+        status.print(inventory.table(found))
+    return whole
+
+
+def _forget(store: ChunkStore, model: ModelId, status: StatusLine) -> None:
+    if model not in {one.model for one in store.catalogue.entries()}:
+        raise StoreError(
+            f"model {model} is not in {store.root}", "`lamella-node models` lists those that are"
+        )
+    store.catalogue.forget(model)
+    views.remove(store, model)
+    status.say("forgotten", f"forgot {model.short}", model=str(model))
+
+
+async def _check(store: ChunkStore, config: ModelsConfig, status: StatusLine) -> bool:
+    progress = Progress(status, "checking")
+    wrong = await asyncio.to_thread(store.check, progress)
+    status.say("checked", f"{len(wrong)} chunks are damaged", damaged=[one.hex() for one in wrong])
+    if not wrong or not config.repair:
+        return not wrong
+    # Not counted as here any more, so that nobody fetches them from this machine.
+    for digest in wrong:
+        await asyncio.to_thread(store.discard, digest)
+    mended = await _mend(store, config, set(wrong), status)
+    status.say(
+        "repaired",
+        f"fetched {mended} of them anew; the others are fetched when a host needs them",
+        mended=mended,
+        removed=len(wrong) - mended,
+    )
+    return True
+
+
+async def _mend(store: ChunkStore, config: ModelsConfig, wrong: set[bytes], status: StatusLine) -> int:
+    """Fetch chunks anew for each model that names them; returns how many came."""
+    identity = keyfile.load_or_create(paths.identity_file())
+    neighbours = Neighbours(config.peers)
+    pool = LinkPool(
+        identity,
+        config.network,
+        "lamella-node",
+        on_message=neighbours.on_message,
+        on_closed=neighbours.on_closed,
+    )
+    neighbours.connect(pool)
+    terms = LibraryTerms(root=paths.weights_dir(), cache_dir=paths.cache_dir())
+    asker = Asker(identity=identity, network=config.network)
+    try:
+        async with Library(terms, neighbours=neighbours.sharing, asker=asker) as library:
+            for entry in store.catalogue.entries():
+                manifest = store.catalogue.manifest(entry.model)
+                tensors = (
+                    [one.digest for one in chunks_of(manifest, files=()) if one.digest in wrong]
+                    if manifest is not None
+                    else []
+                )
+                if tensors:
+                    name = next((one for one in entry.names if one.startswith("hf:")), str(entry.model))
+                    await _fetch_again(library, name, set(tensors), status)
+    finally:
+        await pool.close()
+    return sum(store.locate(digest) is not None for digest in wrong)
+
+
+async def _fetch_again(library: Library, name: str, digests: set[bytes], status: StatusLine) -> None:
+    try:
+        model = await library.open(name, files=())
+        if isinstance(model, StoredModel):
+            await model.need_chunks(digests)
+    except StoreError as error:
+        status.say("not-repaired", f"{name}: {error}", model=name, message=str(error))
