@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -338,9 +339,14 @@ def _lfs(path: Path, key: str) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _digests(path, path.stat().st_mtime_ns, path.stat().st_size)[0]
 
 
 def _git_oid(path: Path) -> str:
+    return _digests(path, path.stat().st_mtime_ns, path.stat().st_size)[1]
+
+
+@cache
+def _digests(path: Path, _when: int, _size: int) -> tuple[str, str]:
     data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    return hashlib.sha256(data).hexdigest(), hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
