@@ -103,8 +103,10 @@ class Schedule:
 
     def __init__(self, chunks: Sequence[Chunk], sources: Sequence[Holder]) -> None:
         """Takes time in proportion to chunks times sources: not for an event loop when there are many."""
-        distinct = {(one.digest, one.size): one for one in reversed(chunks)}
-        self._chunks = [one for one in chunks if distinct[one.digest, one.size] is one]
+        distinct: dict[tuple[bytes, int], Chunk] = {}
+        for chunk in chunks:
+            distinct.setdefault((chunk.digest, chunk.size), chunk)
+        self._chunks = list(distinct.values())
         self._numbers = {(one.digest, one.size): number for number, one in enumerate(self._chunks)}
         self.sources = [Standing(holder=one) for one in sources]
         self._pending = Pending(
@@ -255,7 +257,7 @@ class Schedule:
         ]
         usable = [one for one in self.sources if one.dropped is None]
         times += [one.rests_until for one in usable if one.rests_until > now]
-        if times and any(len(one.reads) < one.holder.streams for one in usable):
+        if self._reads() and any(len(one.reads) < one.holder.streams for one in usable):
             times.append(now + RACE_TICK_S)
         return min(times, default=None)
 

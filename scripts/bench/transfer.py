@@ -2,9 +2,9 @@
 
     python -m scripts.bench.transfer [--megabytes 512] [--rounds 3] [--json]
 
-Hosts are processes of their own. In each round the same bytes come from two hosts, from three, from three of which one lies,
-and from three of which one stops answering; and SHA-256 alone is measured, on one core, since nothing here can be
-faster than the cores that compute it. A ratio is the time with a bad host over the time with three honest ones.
+Hosts are processes of their own. In each round the same bytes come from two hosts, from three, from three of which one
+lies, and from three of which one stops answering; and SHA-256 alone is measured, on one core, since nothing here can
+be faster than the cores that compute it. A ratio is the time with a bad host over the time with three honest ones.
 """
 
 from __future__ import annotations
