@@ -16,6 +16,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from node.slices import (
+    adapters,
     beside,
     build,
     build_untied,
@@ -145,7 +146,7 @@ def fill(
     def wanted(name: str) -> bool:
         return on_disk.needed(name, parts) or (coded and on_disk.needed(coded_weights.base_name(name), parts))
 
-    weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read, codes=coded)
+    weights = Weights(spec.checkpoint, wanted=wanted, on_read=on_read, codes=coded, is_table=on_disk.is_table)
     total = max(1, weights.nbytes)
     sources: Mapping[str, Source] = weights.tensors
     if coded:
@@ -167,6 +168,9 @@ def fill(
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
 
     model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, shown)
+    bad = adapters.bad_table(model)
+    if bad is not None:
+        raise BadCheckpoint(spec.checkpoint, "names experts that there are not", tensor=bad)
     return Filled(family=family, model=model, crossing=crossing, names=on_disk, sources=sources)
 
 
