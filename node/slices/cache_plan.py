@@ -79,8 +79,9 @@ class CachePlan:
         window = self.windows[index]
         if not self.keeps_state:
             return capacity(positions, window)
-        grows = window is None or self.kinds[index] in compressed.KINDS
-        return positions if grows else min(positions, window)
+        if window is None or self.kinds[index] in compressed.KINDS:
+            return positions
+        return min(positions, window)
 
     def costs(self, one: Mapping[int, int], two: Mapping[int, int]) -> tuple[dict[int, int], dict[int, int]]:
         """Bytes that each layer takes at all, and for each of its `rows`, by those after one position and after two."""
