@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from node.slices import compressed
 from node.slices.cache import SliceCache
 from node.slices.errors import BadInput, TruncatedTooFar
+from node.slices.kernels import inner
 from node.slices.load import load_slice
 from node.slices.portable_cache import FORMAT, export, import_
 from node.slices.slice import Slice
@@ -56,6 +57,19 @@ def test_a_session_goes_on_elsewhere_from_any_length(piece: Slice, length: int) 
     assert all(torch.equal(again[name], tensor) for name, tensor in first.items())
     for seed in range(2, 2 + max(RATES) + 2):
         assert torch.equal(run(piece, cache, seed), run(piece, fresh, seed))
+
+
+def test_a_session_of_narrow_layers_goes_on_with_its_wide_gates(
+    tiny: TinyModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inner, "suits", lambda _: False)
+    narrow = loaded(tiny("deepseek_v4"), LayerRange(1, 2), dtype="bfloat16")
+    cache, fresh = (narrow.new_cache(LayerRange(1, 2)) for _ in range(2))
+    run(narrow, cache, 1, 9)
+    assert {tensor.dtype for tensor in cache.held().values()} == {torch.bfloat16, torch.float32}
+    import_(fresh, export(cache, "model"), "model")
+    for seed in range(2, 6):
+        assert torch.equal(run(narrow, cache, seed), run(narrow, fresh, seed))
 
 
 def test_keys_that_are_values_too_are_held_and_counted_once(piece: Slice) -> None:
