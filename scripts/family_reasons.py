@@ -31,7 +31,6 @@ NOT_TRIED: Final[dict[str, str]] = {
 """Families of which no tiny model is made."""
 
 REASONS: Final[dict[str, str]] = {
-    "deepseek_v4": "a table of integers chooses its experts, and no cache here holds the keys its layers compress",
     "dots3_note": "no tiny model of it could be made to prove it with",
     "longcat_flash": "each of its layers keeps two caches",
     "modernbert-decoder": "its head looks into the embedding, which a slice may not have",

@@ -160,6 +160,11 @@ def save_random(model: Any, out: Path, *, dtype: torch.dtype, seed: int, max_sha
             if parameter.dim() < 2:  # norms begin as ones and biases as zeros, which would hide mistakes
                 noise = 0.2 * torch.randn(parameter.shape, generator=generator)
                 parameter.add_(noise.to(parameter.dtype))
+        for module in model.modules():
+            table = getattr(module, "tid2eid", None)
+            if table is not None:  # of zeros, every token would go to one expert
+                chances = torch.rand(len(table), module.num_experts, generator=generator)
+                table.copy_(chances.argsort(dim=-1)[:, : table.shape[1]])
     model.config.dtype = str(dtype).removeprefix("torch.")
     model.save_pretrained(out, max_shard_size=max_shard_size)
     return out

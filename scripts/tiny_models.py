@@ -95,6 +95,8 @@ _MIXED: Final = [
 
 _TWO_KINDS: Final = ["sliding_attention", "full_attention"] * 2 + ["sliding_attention"]
 
+_COMPRESSED: Final = ["heavily_compressed_attention", "compressed_sparse_attention"]
+
 _MARKS: Final = {f"{kind}_token_id": 1 for kind in ("image", "video", "audio", "boi", "eoi", "boa")}
 
 _SHARING: Final = ["linear_attention", "hybrid", "linear_attention", "hybrid", "linear_attention"]
@@ -114,6 +116,17 @@ OWN: Final[dict[str, Fields]] = {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10_000.0},
         "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
         "ffn_config": {"ffn_hidden_size": 32, "moe_top_k": 2},
+    },
+    "deepseek_v4": {
+        "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 8},
+        "hc_sinkhorn_iters": 3,
+        "index_topk": 4,
+        "layer_types": [*_COMPRESSED, "sliding_attention", *_COMPRESSED],
+        "mlp_layer_types": ["hash_moe"] * 3 + ["moe"] * 2,
+        "num_key_value_heads": 1,
+        "o_groups": 2,
+        "o_lora_rank": 16,
+        "partial_rotary_factor": 0.5,
     },
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_d_head": 32},
     "gptj": {"rotary_dim": 8},
@@ -174,6 +187,13 @@ OWN: Final[dict[str, Fields]] = {
 """What single families need otherwise; None leaves a field as the family has it."""
 
 VARIANTS: Final[dict[str, tuple[Fields, ...]]] = {
+    "deepseek_v4": (
+        {
+            "layer_types": ["sliding_attention"] * 2 + _COMPRESSED[::-1] + _COMPRESSED[:1],
+            "mlp_layer_types": ["moe"] * 5,
+            "rope_parameters": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
+        },
+    ),
     "gemma3n_text": ({"num_kv_shared_layers": 0}, {"num_kv_shared_layers": 2}),
     "gemma4_text": (
         {"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0},

@@ -22,7 +22,7 @@ from node.slices import adapters
 from node.slices.boundary import folded, unfolded
 from node.slices.errors import UnsupportedModel
 from node.slices.families import Family
-from node.slices.kernels import gpu
+from node.slices.kernels import gpu, inner
 from node.slices.kernels.linear import KernelLinear
 from node.slices.names import Parts, Place, is_tied, needed
 from node.slices.recorded import Recorded, record
@@ -262,18 +262,20 @@ def _prune(model: Any, family: Family, parts: Parts, crossing: Crossing) -> None
     ):
         if not needed(place, parts, tied=tied, embedded=family.tokens == "embedded"):
             for path in paths:
-                _put_hole(model, path, is_embedding=place is Place.EMBED and family.tokens != "")
+                _put_hole(model, path, crossing, is_embedding=place is Place.EMBED and family.tokens != "")
     if not parts.head:
         model.all_tied_weights_keys = {}
         model._tp_plan = {}
 
 
-def _put_hole(model: Any, path: str, *, is_embedding: bool) -> None:
+def _put_hole(model: Any, path: str, crossing: Crossing, *, is_embedding: bool) -> None:
     owner, _, name = path.rpartition(".")
     holder = _found(model, owner) if owner else model
     module = getattr(holder, name, None)
     if module is not None and is_embedding:
-        setattr(holder, name, NoEmbedding(module.weight.dtype, module.weight.shape[1]))
+        # What is made of the embedding beside hidden states, as rotary tables, has its dtype.
+        dtype = module.weight.dtype if crossing.rounds_to is None else inner.DTYPE
+        setattr(holder, name, NoEmbedding(dtype, module.weight.shape[1]))
     elif module is not None:
         is_table = isinstance(module, nn.Embedding)
         setattr(holder, name, NoTable(module.weight.dtype) if is_table else PassThrough())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
 from transformers.cache_utils import DYNAMIC_LAYER_TYPE_MAPPING, get_layer_types_and_kwargs
 
+from node.slices import compressed
 from node.slices.cache import SliceCache, capacity
+from node.slices.compressed import Shape
 from node.slices.errors import UnsupportedModel
 from node.slices.families import max_positions
 from node.slices.state_cache import StateCache, emptied
@@ -17,9 +19,6 @@ from wire.types import LayerRange
 
 _KEYS_AND_VALUES: Final = ("full_attention", "sliding_attention", "chunked_attention", "dummy")
 """Kinds of layers that keep keys and values and nothing else, or nothing, for which our own cache is used."""
-
-
-Shape = tuple[torch.dtype, tuple[int, ...]]
 
 
 class CachePlan:
@@ -62,9 +61,13 @@ class CachePlan:
         """What a cache of `layers` holds after `length` positions, at least one: dtype and shape by name."""
         one, two = self._seen
         found: dict[str, Shape] = {}
+        for index in range(layers.start, layers.end):
+            if self.kinds[index] in compressed.KINDS:
+                made = compressed.shapes(self.templates[index], self._seen_of(index), length)
+                found |= {f"{index}.{name}": shape for name, shape in made.items()}
         for name, (dtype, first) in one.items():
             index = int(name.partition(".")[0])
-            if index in layers:
+            if index in layers and self.kinds[index] not in compressed.KINDS:
                 window = self.windows[index]
                 rows = length if window is None else min(length, window - 1)
                 grows = [b - a for a, b in zip(first, two[name][1], strict=True)]
@@ -76,7 +79,26 @@ class CachePlan:
         window = self.windows[index]
         if not self.keeps_state:
             return capacity(positions, window)
-        return positions if window is None else min(positions, window)
+        if window is None or self.kinds[index] in compressed.KINDS:
+            return positions
+        return min(positions, window)
+
+    def costs(self, one: Mapping[int, int], two: Mapping[int, int]) -> tuple[dict[int, int], dict[int, int]]:
+        """Bytes that each layer takes at all, and for each of its `rows`, by those after one position and after two."""
+        if not self.keeps_state:  # memory comes in blocks of positions, and all of it is for positions
+            return dict.fromkeys(one, 0), {index: one[index] // self.rows(index, 1) for index in one}
+        growth = {index: two[index] - one[index] for index in one}
+        fixed = {index: one[index] - growth[index] for index in one}
+        for index in one:
+            if self.kinds[index] in compressed.KINDS:
+                fixed[index], growth[index] = compressed.costs(self.templates[index], self._seen_of(index))
+        return fixed, growth
+
+    def _seen_of(self, index: int) -> dict[str, Shape]:
+        """What layer `index` holds after one position."""
+        prefix = f"{index}."
+        seen = self._seen[0].items()
+        return {name[len(prefix) :]: shape for name, shape in seen if name.startswith(prefix)}
 
 
 def layer_kinds(config: Any) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
@@ -86,12 +108,16 @@ def layer_kinds(config: Any) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
         UnsupportedModel: a kind that transformers' own session cache does not know.
     """
     kinds, options = get_layer_types_and_kwargs(config)
-    windows = tuple(fields.get("sliding_window") for fields in options)
-    for kind, window in zip(kinds, windows, strict=True):
+    windows = tuple(compressed.window_of(fields) for fields in options)
+    rates = map(compressed.rate_of, kinds, options)
+    for kind, window, rate in zip(kinds, windows, rates, strict=True):
         if kind not in DYNAMIC_LAYER_TYPE_MAPPING:
             raise UnsupportedModel(config.model_type, f"no cache holds what a layer of kind {kind!r} keeps")
-        if window is not None and not 1 < window <= MAX_POSITIONS:
+        slides = window is not None or kind in compressed.KINDS
+        if slides and (window is None or not 1 < window <= MAX_POSITIONS):
             raise UnsupportedModel(config.model_type, f"it has a sliding window of {window} positions")
+        if type(rate) is not int or not 1 <= rate <= MAX_POSITIONS:
+            raise UnsupportedModel(config.model_type, f"it compresses {rate!r} positions into one")
     return tuple(kinds), windows
 
 

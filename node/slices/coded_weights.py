@@ -124,7 +124,7 @@ def gather(tensors: Mapping[str, StoredTensor], group: int | None) -> dict[str, 
         found[name] = coded
     for name, tensor in tensors.items():
         if name not in used:
-            tensor.check_dtype()
+            tensor.check_dtype(table=tensor.holds_integers)
             found[name] = tensor
     return found
 

@@ -111,7 +111,7 @@ _BOUNDS: Final = {
 _COUNTED: Final = (
     (re.compile(r"layers$|^n_layer$|^depth$"), limits.MAX_LAYERS),
     (re.compile(r"experts"), 65_536),
-    (re.compile(r"^altup_num_inputs$|^hc_mult$"), 64),
+    (re.compile(r"^altup_num_inputs$|^hc_mult$|^hc_sinkhorn_iters$"), 64),
     (re.compile(r"size|dim|rank|window|heads?$|^n_|num_|hidden|intermediate"), 1 << 31),
 )
 """The same for all numbers by what is in their name, for every module that a config asks for is made before its tensors
@@ -136,7 +136,12 @@ def family_of(raw: dict[str, Any]) -> Family:
     if raw.get("quantization_config") is not None:
         raise UnsupportedModel(model_type, "the checkpoint is quantised; use the unquantised one")
     for scaling in (raw.get("rope_scaling"), raw.get("rope_parameters")):
-        if isinstance(scaling, dict) and "dynamic" in (scaling.get("rope_type"), scaling.get("type")):
+        # Where layers of different kinds have tables of their own, each is described by itself.
+        described = (scaling, *scaling.values()) if isinstance(scaling, dict) else ()
+        if any(
+            isinstance(one, dict) and "dynamic" in (one.get("rope_type"), one.get("type"))
+            for one in described
+        ):
             reason = "its rotary table grows with the longest session, so sessions would change one another"
             raise UnsupportedModel(model_type, reason)
     return FAMILIES[model_type]

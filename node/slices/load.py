@@ -16,6 +16,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from node.slices import (
+    adapters,
     beside,
     build,
     build_untied,
@@ -156,6 +157,9 @@ def fill(
             raise BadCheckpoint(spec.checkpoint / "config.json", problem)
 
     model = _fill(build.holed_class(cls, family, parts, crossing, check), config, spec, shown)
+    bad = adapters.bad_table(model)
+    if bad is not None:
+        raise BadCheckpoint(spec.checkpoint, "names experts that there are not", tensor=bad)
     return Filled(family=family, model=model, crossing=crossing, names=on_disk, sources=sources)
 
 
@@ -192,7 +196,9 @@ def _find(spec: SliceSpec, *, coded: bool, untied: bool, on_read: Callable[[int]
         config=config,
         cls=cls,
         names=on_disk,
-        weights=Weights(spec.checkpoint, wanted=wanted, on_read=on_read, codes=coded),
+        weights=Weights(
+            spec.checkpoint, wanted=wanted, on_read=on_read, codes=coded, is_table=on_disk.is_table
+        ),
         widen=spec.device == CPU and spec.dtype == "bfloat16" and inner.suits(whole),
     )
 

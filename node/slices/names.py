@@ -14,6 +14,7 @@ from typing import Any, Final
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
+from node.slices import adapters
 from node.slices.families import Family
 from wire.types import LayerRange
 
@@ -102,6 +103,8 @@ class Names:
         self._ignored = [re.compile(rule) for rule in model._keys_to_ignore_on_load_unexpected or ()]
         self._places: dict[str, Place | int] = {}
         self._unknown: set[str] = set()
+        self._tables: set[str] = set()
+        self._model_type: str = model.config.model_type
         self.tied = is_tied(model, family)
 
     def module_name(self, disk_name: str) -> str:
@@ -109,6 +112,9 @@ class Names:
         renamed, _ = rename_source_key(
             disk_name, self._renamings, self._converters, self._prefix, self._known
         )
+        # A rule may also match a name that is the model's own already, which transformers then leaves as it is.
+        if renamed not in self._known and disk_name in self._known:
+            renamed, _ = rename_source_key(disk_name, [], [], self._prefix, self._known)
         return renamed
 
     def place(self, disk_name: str) -> Place | int:
@@ -121,6 +127,8 @@ class Names:
                 if place is Place.EVERYWHERE or _LEFT_OVER.search(name) or self._is_ignored(key, name):
                     place = Place.NOWHERE
                 self._unknown.add(key)
+            elif adapters.is_table(self._model_type, name):
+                self._tables.add(key)
             self._places[key] = place
         return self._places[key]
 
@@ -128,6 +136,11 @@ class Names:
         """Whether the model has no parameter that this tensor on disk could become."""
         self.place(disk_name)
         return _key(disk_name) in self._unknown
+
+    def is_table(self, disk_name: str) -> bool:
+        """Whether this tensor on disk becomes a table of integers."""
+        self.place(disk_name)
+        return _key(disk_name) in self._tables
 
     def _is_ignored(self, *names: str) -> bool:
         return any(rule.search(name) for rule in self._ignored for name in names)

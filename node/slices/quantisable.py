@@ -148,6 +148,6 @@ class _Shown:
         self._dtype = tensor.dtype if isinstance(tensor, StoredTensor) else torch.bfloat16
 
     def __getitem__(self, _index: Any) -> torch.Tensor:
-        if len(self.shape) < 2:
+        if len(self.shape) < 2 or not self._dtype.is_floating_point:
             return torch.zeros(self.shape, dtype=self._dtype)
         return trace(self.shape, Origin(self.path, self.name))

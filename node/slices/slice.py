@@ -390,7 +390,4 @@ class Slice:
             seen.append(cache.layer_bytes())
             self._plan.learn(cache)
         one, two = seen
-        if not self._plan.keeps_state:  # memory comes in blocks of positions, and all of it is for positions
-            return dict.fromkeys(one, 0), {index: one[index] // self._plan.rows(index, 1) for index in one}
-        growth = {index: two[index] - one[index] for index in one}
-        return {index: one[index] - growth[index] for index in one}, growth
+        return self._plan.costs(one, two)

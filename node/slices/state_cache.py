@@ -20,6 +20,7 @@ from transformers.cache_utils import (
     get_layer_types_and_kwargs,
 )
 
+from node.slices import compressed
 from node.slices.adapters import cache_bases
 from node.slices.cache import SliceCache
 from node.slices.errors import TruncatedTooFar
@@ -36,7 +37,7 @@ class _StateModelCache(DynamicCache):
         self.owned: Final = layers
         whole = DynamicCache(config=config)
         self._is_sliding, self._is_linear, self._is_dummy = whole.is_sliding, whole.is_linear, whole.is_dummy
-        self._windows: list[int | None] = [fields.get("sliding_window") for fields in options]
+        self._windows: list[int | None] = [compressed.window_of(fields) for fields in options]
         self._attends = [isinstance(layer, CacheLayerMixin) for layer in self.layers]
         for index in range(len(self.layers)):
             if index not in layers:
@@ -91,13 +92,14 @@ def _model_cache(config: Any, layers: LayerRange) -> Any:
 
 
 def layer_tensors(layer: Any) -> dict[str, torch.Tensor]:
-    """What one of transformers' layer caches holds, by the name of its attribute, and number where it has several."""
+    """What one of transformers' layer caches holds, by the name of its attribute, and key where it has several."""
     found: dict[str, torch.Tensor] = {}
     for name, value in vars(layer).items():
         if name.startswith("_"):  # a constant of the layer's, as its window
             continue
         if isinstance(value, torch.Tensor) and value.numel():
-            found[name] = value
+            if not any(value is other for other in found.values()):  # keys may be the values too
+                found[name] = value
         elif isinstance(value, dict):
             found |= {f"{name}.{key}": item for key, item in value.items() if isinstance(item, torch.Tensor)}
     return found
@@ -105,9 +107,9 @@ def layer_tensors(layer: Any) -> dict[str, torch.Tensor]:
 
 def put(layer: Any, name: str, tensor: torch.Tensor) -> None:
     """Have a layer cache hold a tensor, by the name that `layer_tensors` gives it."""
-    attribute, _, number = name.partition(".")
-    if number:
-        getattr(layer, attribute)[int(number)] = tensor
+    attribute, _, key = name.partition(".")
+    if key:
+        getattr(layer, attribute)[int(key) if key.isdecimal() else key] = tensor
     else:
         setattr(layer, attribute, tensor)
 
@@ -133,6 +135,8 @@ def filled(template: Any, tensors: Mapping[str, torch.Tensor], length: int) -> A
         put(layer, name, tensor)
     if hasattr(layer, "cumulative_length"):
         layer.cumulative_length = length
+    if hasattr(layer, "entry_count"):
+        compressed.settle(layer, length)
     return layer
 
 

@@ -33,7 +33,9 @@ MAX_INDEX_BYTES: Final = 64 * 1024 * 1024
 _DTYPES: Final = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 _CODES: Final = {"I8": torch.int8, "U8": torch.uint8}
 """What the codes of a quantised checkpoint are stored in."""
-_ALL: Final = {**_DTYPES, **_CODES}
+_TABLES: Final = {"I64": torch.int64, "I32": torch.int32}
+"""What tables of integers are stored in."""
+_ALL: Final = {**_DTYPES, **_CODES, **_TABLES}
 _EXPONENTS: Final = {
     "F32": (np.uint32, np.uint32(0x7F80_0000)),
     "BF16": (np.uint16, np.uint16(0x7F80)),
@@ -69,12 +71,18 @@ class StoredTensor:
         """What it is stored as, once that was checked."""
         return _ALL[self.stored_dtype]
 
-    def check_dtype(self, *, codes: bool = False) -> None:
-        """Raise `BadCheckpoint` if it is stored as something that weights, or `codes`, are not stored in."""
-        if self.stored_dtype not in (_ALL if codes else _DTYPES):
+    @property
+    def holds_integers(self) -> bool:
+        """Whether it is a table of integers."""
+        return self.stored_dtype in _TABLES
+
+    def check_dtype(self, *, codes: bool = False, table: bool = False) -> None:
+        """Raise `BadCheckpoint` if it is stored as something that weights, `codes` or a `table` are not stored in."""
+        allowed = _TABLES if table else _DTYPES
+        if self.stored_dtype not in allowed and not (codes and self.stored_dtype in _CODES):
             raise BadCheckpoint(
                 self.path,
-                f"is stored as {self.stored_dtype}, not as one of {', '.join(_DTYPES)}",
+                f"is stored as {self.stored_dtype}, not as one of {', '.join(allowed)}",
                 tensor=self.name,
                 next_step="use the unquantised checkpoint",
             )
@@ -104,7 +112,7 @@ class StoredTensor:
 
     def _check_finite(self, memory: npt.NDArray[np.uint8]) -> None:
         """Raise `BadCheckpoint` for NaN or infinity. Not by torch: its pool of threads belongs to another thread."""
-        if self.stored_dtype in _CODES:
+        if self.stored_dtype not in _EXPONENTS:
             return
         kind, exponent = _EXPONENTS[self.stored_dtype]
         words = memory.view(kind)
@@ -164,6 +172,7 @@ class Weights:
         wanted: Callable[[str], bool],
         on_read: Callable[[int], None],
         codes: bool = False,
+        is_table: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         """
         Args:
@@ -171,6 +180,7 @@ class Weights:
             wanted: whether a tensor of this name on disk is needed; files without any are not even opened.
             on_read: told the number of bytes after each tensor that is read.
             codes: whether it is quantised, so that tensors may be stored as codes.
+            is_table: whether the model has a table of integers where a tensor of this name on disk goes.
 
         Raises:
             PickleWeights: there are only pickles.
@@ -179,15 +189,15 @@ class Weights:
         self._tensors: dict[str, StoredTensor] = {}
         if chunked.is_chunked(folder):
             self._tensors = _in_store(folder, wanted, on_read)
-            for tensor in self._tensors.values():
-                tensor.check_dtype(codes=codes)
+            for name, tensor in self._tensors.items():
+                tensor.check_dtype(codes=codes, table=is_table(name))
             return
         for path, names in _files(folder, wanted).items():
             stored = _header(path, on_read)
             for name in names if names is not None else filter(wanted, stored):
                 if name not in stored:
                     raise BadCheckpoint(path, "the index says it is in this file, but it is not", tensor=name)
-                stored[name].check_dtype(codes=codes)
+                stored[name].check_dtype(codes=codes, table=is_table(name))
                 self._tensors[name] = stored[name]
 
     @property

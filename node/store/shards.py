@@ -25,7 +25,7 @@ from node.store.shard_index import INDEX
 SHARD_BYTES: Final = 1 << 30
 """The most in one file, other than a group of tensors that is larger."""
 _ALIGNMENT: Final = 8
-_ITEM_BYTES: Final = {"F32": 4, "BF16": 2, "F16": 2, "I8": 1, "U8": 1}
+_ITEM_BYTES: Final = {"I64": 8, "F32": 4, "I32": 4, "BF16": 2, "F16": 2, "I8": 1, "U8": 1}
 _NUMBER: Final = re.compile(r"(\d+)")
 
 

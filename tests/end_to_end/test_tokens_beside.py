@@ -44,6 +44,23 @@ async def test_answers_are_the_whole_models_over_steps_cuts_and_turns(
             assert [hop["sees_tokens"] for hop in said["hops"]] == [True, True]  # type: ignore[attr-defined]
 
 
+async def test_tokens_go_no_further_than_the_layers_that_choose_experts_by_them(
+    swarm: Swarm, whole_model_tokens: Reference, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tiny-deepseek"
+    # Room for all keys in the index: of equal scores, which are many in a tiny model, it might choose others.
+    build_whole("deepseek_v4", folder, vocab_size=512, index_topk=128)
+    chat_folder.byte_level(folder)
+    with swarm(folder, ["1:3", "3:5"]) as contacts:
+        options = {"front_layers": 1, "allow_tokens": True}
+        async with asking.client(folder, contacts, tmp_path / "identity", **options) as client:
+            for prompt in (PROMPT * 9, PROMPT[::-1]):
+                expected = whole_model_tokens(folder, prompt, 16)
+                assert await asking.tokens(client.session, prompt, 16) == expected
+            chain = await client.session.prepare_chain()
+            assert [hop.sees_tokens for hop in chain.spec.route.hops] == [True, False]
+
+
 async def test_nothing_is_sent_without_consent_and_ends_are_not_called_private(
     model: Path, swarm: Swarm, tmp_path: Path
 ) -> None:

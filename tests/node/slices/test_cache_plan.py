@@ -34,6 +34,22 @@ def test_the_kinds_and_windows_are_those_of_the_config(tiny: TinyModels) -> None
     assert mixed.rows(0, 200) == 200
 
 
+@pytest.mark.parametrize("rate", [0, -4, "4", None, True, 1 << 25])
+def test_a_number_of_positions_that_cannot_become_one_is_refused(tiny: TinyModels, rate: object) -> None:
+    config = load_config(tiny("deepseek_v4"))[1]
+    assert layer_kinds(config)[1] == (8,) * 5
+    config.compress_rates = {"compressed_sparse_attention": 4, "heavily_compressed_attention": rate}
+    with pytest.raises(UnsupportedModel, match="it compresses"):
+        layer_kinds(config)
+
+
+def test_compressed_keys_of_a_family_that_has_none_are_refused() -> None:
+    config = LlamaConfig(num_hidden_layers=2)
+    config.layer_types = ["full_attention", "heavily_compressed_attention"]
+    with pytest.raises(UnsupportedModel):
+        layer_kinds(config)
+
+
 def test_a_kind_of_layer_that_no_cache_knows_is_refused() -> None:
     config = LlamaConfig(num_hidden_layers=2)
     config.layer_types = ["full_attention", "telepathy"]

@@ -84,6 +84,12 @@ def test_streams_and_sharing_beyond_the_layers_are_no_config(
         load_config(with_config(tmp_path, **(fields | change)))
 
 
+def test_a_layer_cannot_be_made_to_repeat_itself_without_end(tiny: TinyModels, tmp_path: Path) -> None:
+    fields = json.loads((tiny("deepseek_v4") / "config.json").read_text())
+    with pytest.raises(BadCheckpoint, match="hc_sinkhorn_iters"):
+        load_config(with_config(tmp_path, **(fields | {"hc_sinkhorn_iters": 1 << 20})))
+
+
 def test_numbers_that_json_lacks_are_read(tiny: TinyModels) -> None:
     _, config = load_config(tiny("bamba"))
     assert config.time_step_limit == (0.0, float("inf"))
@@ -121,6 +127,7 @@ def test_every_family_on_the_list_has_its_class() -> None:
         ({"model_type": "llama", "quantization_config": {"bits": 4}}, "quantised"),
         ({"model_type": "llama", "rope_scaling": {"type": "dynamic", "factor": 2.0}}, "sessions"),
         ({"model_type": "llama", "rope_parameters": {"rope_type": "dynamic"}}, "sessions"),
+        ({"model_type": "deepseek_v4", "rope_parameters": {"main": {"rope_type": "dynamic"}}}, "sessions"),
     ],
 )
 def test_what_a_supported_family_may_not_ask_for_is_refused(fields: dict[str, Any], reason: str) -> None:

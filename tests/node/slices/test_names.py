@@ -34,10 +34,21 @@ def names(tiny: TinyModels, family: str) -> Names:
         ("gpt2", "ln_f.bias", Place.AFTER),
         ("gpt_neox", "gpt_neox.embed_in.weight", Place.EMBED),
         ("bloom", "word_embeddings_layernorm.weight", Place.BEFORE),
+        ("deepseek_v4", "model.norm.weight", Place.AFTER),
+        ("deepseek_v4", "norm.weight", Place.AFTER),
+        ("deepseek_v4", "layers.1.attn.indexer.compressor.norm.weight", 1),
     ],
 )
 def test_each_tensor_has_its_place(tiny: TinyModels, family: str, name: str, place: Place | int) -> None:
     assert names(tiny, family).place(name) == place
+
+
+def test_a_table_of_integers_is_known_by_the_name_it_has_on_disk(tiny: TinyModels) -> None:
+    found = names(tiny, "deepseek_v4")
+    assert found.is_table("layers.2.ffn.gate.tid2eid")
+    assert not found.is_table("layers.2.ffn.gate.weight")
+    assert not found.is_table("layers.4.ffn.gate.tid2eid"), "this layer has none"
+    assert not names(tiny, "llama").is_table("model.layers.2.mlp.gate.tid2eid")
 
 
 def test_a_numbered_module_that_is_no_layer_of_the_stack_is_not_taken_for_one() -> None:

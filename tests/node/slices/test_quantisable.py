@@ -26,8 +26,19 @@ from tests.fakes import quantised_folder
 from wire.tensors import WeightFormat
 from wire.types import LayerRange
 
-FAMILIES = ("llama", "qwen2", "gemma2", "phi3", "mixtral", "gpt_oss", "deepseek_v3", "aria_text")
-"""Of them: a shared embedding, projections stored as one, experts one by one, stacked, and stored turned around."""
+FAMILIES = (
+    "llama",
+    "qwen2",
+    "gemma2",
+    "phi3",
+    "mixtral",
+    "gpt_oss",
+    "deepseek_v3",
+    "aria_text",
+    "deepseek_v4",
+)
+"""Of them: a shared embedding, projections stored as one, experts one by one, stacked, stored turned around, and
+a table of integers."""
 PACKED = [one for one in WeightFormat if one is not WeightFormat.NATIVE]
 
 

@@ -71,6 +71,23 @@ def test_what_is_read_is_counted(folder: Path) -> None:
     assert counts == [12]
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+def test_a_table_of_integers_is_read_where_one_belongs_and_nowhere_else(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
+    table = torch.arange(-3, 5, dtype=dtype).view(2, 4)
+    save_file({"gate.table": table, "gate.weight": torch.ones(2)}, tmp_path / "model.safetensors")
+    weights = opened(tmp_path, is_table=lambda name: name.endswith("table"))
+    assert torch.equal(weights.tensors["gate.table"].read(), table)
+    assert weights.tensors["gate.table"].holds_integers and not weights.tensors["gate.weight"].holds_integers
+    with pytest.raises(BadCheckpoint, match=r"gate\.table.*F32"):
+        opened(tmp_path)
+    with pytest.raises(BadCheckpoint, match=r"gate\.table.*F32"):
+        opened(tmp_path, codes=True)
+    with pytest.raises(BadCheckpoint, match=r"gate\.weight.*I64"):
+        opened(tmp_path, is_table=everything)
+
+
 def test_files_without_anything_wanted_are_not_opened(tmp_path: Path) -> None:
     save_file({"model.layers.0.a": torch.ones(2)}, tmp_path / "a.safetensors")
     index = {"weight_map": {"model.layers.0.a": "a.safetensors", "model.layers.1.a": "b.safetensors"}}

@@ -52,6 +52,14 @@ def test_what_is_written_is_read_by_every_reader(tmp_path: Path) -> None:
     assert load_file(path)["a.10.codes"].tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12, 13, 14]]
 
 
+def test_a_table_of_integers_is_copied_and_comes_before_what_is_narrower(tmp_path: Path) -> None:
+    table, short = Tensor("a.3.table", "I64", (1, 2), 16), Tensor("a.1.table", "I32", (1, 3), 12)
+    write(tmp_path / "out", [[CODES, short, table]])
+    path = tmp_path / "out" / "model-00001-of-00001.safetensors"
+    assert [one.name for one in read_header(path)] == ["a.3.table", "a.1.table", "a.10.codes"]
+    assert load_file(path)["a.3.table"].tolist() == [[0x0706050403020100, 0x0F0E0D0C0B0A0908]]
+
+
 def test_shards_are_bounded_and_keep_what_belongs_together(tmp_path: Path) -> None:
     write(tmp_path / "out", [[NORM], [CODES, SCALE], [NORM._replace(name="b")]], shard_bytes=10)
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
