@@ -57,6 +57,9 @@ class OneFile:
         """All."""
         return self._order
 
+    def named(self, name: str) -> None:
+        """It has no name."""
+
 
 async def serve(folder: Path, behaviour: str) -> None:
     """Serve until the process is ended."""

@@ -22,6 +22,7 @@ class FakeShelf:
         self.folder.mkdir(exist_ok=True)
         self.places: dict[bytes, Place] = {}
         self.manifests: dict[ModelId, bytes] = {}
+        self.names: dict[str, ModelId] = {}
 
     def put(self, data: bytes) -> bytes:
         """Hold a chunk; returns its digest."""
@@ -39,6 +40,9 @@ class FakeShelf:
 
     def held(self, model_id: ModelId) -> Sequence[bytes] | None:
         return list(self.places) if model_id in self.manifests else None
+
+    def named(self, name: str) -> ModelId | None:
+        return self.names.get(name)
 
 
 def model_of(pieces: Sequence[bytes]) -> tuple[Manifest, list[Chunk]]:

@@ -30,7 +30,7 @@ class Keeper:
     def keep(self, chunk: Chunk, data: bytes) -> None:
         self.times += 1
         if hashlib.sha256(data).digest() != chunk.digest:
-            raise WrongBytes(f"{chunk.name} is wrong", "ask another")
+            raise WrongBytes(chunk.name)
         self.kept[chunk.digest] = data
 
 
