@@ -106,7 +106,7 @@ SESSION_IDLE_TIMEOUT_S: Final = 900.0
 STEP_TIMEOUT_S: Final = 120.0
 """The longest a client waits for one step of a session."""
 
-# Manifests (specs/forward.md §Model ids)
+# Manifests (specs/weights.md)
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
 """Security limit: a manifest's bytes; a model of ten thousand large tensors needs an eighth of it."""
 CHUNK_BYTES: Final = 4 * 1024 * 1024

@@ -1,7 +1,7 @@
 """A checkpoint folder: finding it by name, and knowing which model it is.
 
 The model id is computed from every byte of the weights once and remembered beside a fingerprint of the files, so a
-second start costs nothing. Spec: `specs/forward.md` §Model ids.
+second start costs nothing. Spec: `specs/weights.md` §Manifests.
 """
 
 from __future__ import annotations
