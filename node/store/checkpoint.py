@@ -11,6 +11,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ POCKET: Final = "pocket"
 _POCKET_FOLDER: Final = Path(__file__).parent.parent / "pocket"
 SINGLE: Final = "model.safetensors"
 _MAX_FILE_NAME_BYTES: Final = 255
+_READERS: Final = max(2, min(8, os.cpu_count() or 1))
 LICENCES: Final = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
 PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -103,20 +105,23 @@ def build_manifest(folder: Path, *, progress: Callable[[float], None] | None = N
     total = sum(place.size for _, places in shards for place in places) or 1
     done = 0
     tensors: dict[str, TensorEntry] = {}
-    for path, places in shards:
-        try:
-            with path.open("rb") as file:
-                for place in places:
-                    if place.name in tensors:
-                        raise BadCheckpoint(
-                            f"tensor {place.name} is in two files of {folder}", "fetch the checkpoint again"
-                        )
-                    tensors[place.name] = _digest_tensor(file.fileno(), path, place)
-                    done += place.size
-                    if progress is not None:
-                        progress(done / total)
-        except OSError as error:
-            raise _unreadable(path, error) from error
+    # A digest takes longer than the read, and both let other threads run.
+    with ThreadPoolExecutor(_READERS, "digest") as readers:
+        for path, places in shards:
+            try:
+                with path.open("rb") as file:
+                    for place in places:
+                        if place.name in tensors:
+                            raise BadCheckpoint(
+                                f"tensor {place.name} is in two files of {folder}",
+                                "fetch the checkpoint again",
+                            )
+                        tensors[place.name] = _digest_tensor(readers, file.fileno(), path, place)
+                        done += place.size
+                        if progress is not None:
+                            progress(done / total)
+            except OSError as error:
+                raise _unreadable(path, error) from error
     note = quantised.read(folder)
     return Manifest(
         files=tuple(entry for name in SMALL_FILES if (entry := _small_file(folder / name)) is not None),
@@ -227,17 +232,18 @@ def _remember(path: Path, data: bytes) -> None:
         return
 
 
-def _digest_tensor(handle: int, path: Path, place: TensorPlace) -> TensorEntry:
-    chunks = []
-    for at in range(0, place.size, limits.CHUNK_BYTES):
+def _digest_tensor(readers: Executor, handle: int, path: Path, place: TensorPlace) -> TensorEntry:
+    def digest(at: int) -> bytes:
         length = min(limits.CHUNK_BYTES, place.size - at)
         data = os.pread(handle, length, place.start + at)
         if len(data) != length:
             raise BadCheckpoint(f"{path} ended inside tensor {place.name}", "fetch the file again")
-        chunks.append(hashlib.sha256(data).digest())
-    return TensorEntry(
-        name=place.name, dtype=place.dtype, shape=place.shape, size=place.size, chunks=tuple(chunks)
-    )
+        return hashlib.sha256(data).digest()
+
+    starts = range(0, place.size, limits.CHUNK_BYTES)
+    # One chunk is not worth handing over.
+    chunks = tuple(map(digest, starts) if len(starts) < 2 else readers.map(digest, starts))
+    return TensorEntry(name=place.name, dtype=place.dtype, shape=place.shape, size=place.size, chunks=chunks)
 
 
 def _small_file(path: Path) -> FileEntry | None:
