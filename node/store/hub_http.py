@@ -32,6 +32,7 @@ STALL_BYTES: Final = 64 * 1024
 MAX_REDIRECTS: Final = 5
 _CONNECT_TIMEOUT_S: Final = 10.0
 _READ_BUFFER_BYTES: Final = 512 * 1024
+_MAX_WORDS_BYTES: Final = 16 * 1024
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -157,7 +158,7 @@ class HubHttp:
             except BaseException:
                 response.close()
                 raise
-            response.release()
+            await _finish(response)
         raise _wrong(stretch, "one redirect after another")
 
     def _headers(self, stretch: Stretch, *, at_home: bool) -> dict[str, str]:
@@ -232,6 +233,15 @@ async def _some(body: aiohttp.StreamReader, least: int) -> bytes:
         piece = await body.readany()
         data += piece
     return bytes(data)
+
+
+async def _finish(response: aiohttp.ClientResponse) -> None:
+    """Take in the few words of a redirect, so that its connection serves the next request; or give it up."""
+    try:
+        if response.content_length is not None and response.content_length <= _MAX_WORDS_BYTES:
+            await response.read()
+    finally:
+        response.release()
 
 
 def _onward(stretch: Stretch, url: URL, location: str) -> URL:

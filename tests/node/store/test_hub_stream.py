@@ -86,6 +86,15 @@ async def test_a_cut_connection_goes_on_where_it_was_cut(
     assert sent <= 3 * 700_011 + 4 * CHUNK + 1000
 
 
+async def test_a_line_that_is_cut_again_and_again_gets_there_as_long_as_something_comes(
+    hub: StandInHub, repo: HubRepo, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_stream, "AHEAD", 1)
+    monkeypatch.setattr(hub_stream, "STRETCH_BYTES", 100 * CHUNK)
+    hub.fault("", cut(CHUNK + 10), server="storage", times=2 * repo.patience.attempts)
+    assert await collected(repo) == expected(folder)
+
+
 async def test_a_hub_that_fails_for_good_ends_it(hub: StandInHub, repo: HubRepo) -> None:
     hub.fault("/resolve/", headed(X_Repo_Commit="f" * 40))
     with pytest.raises(HubChanged):
