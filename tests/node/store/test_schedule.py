@@ -288,7 +288,7 @@ def test_what_nobody_asked_for_is_not_taken() -> None:
 MIDDLING = big(12, 100_000)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.data())
 def test_whatever_sources_do_a_fetch_ends_and_loses_nothing(data: st.DataObject) -> None:
     """Sources lie, fail, leave out, stall and come late; one honest source, or none, holds everything."""

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 # Eleven processes, one after the other, which a busy machine takes a while for.
 @pytest.mark.timeout(200)
 def test_a_transfer_is_measured_and_no_wrong_byte_is_on_disk() -> None:
-    command = [sys.executable, "-m", "scripts.bench.transfer", "--megabytes", "64", "--rounds", "1", "--json"]
+    command = [sys.executable, "-m", "scripts.bench.transfer", "--megabytes", "32", "--rounds", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
