@@ -121,8 +121,10 @@ PEER_BATCH_BYTES: Final = 64 * 1024 * 1024
 """Security limit: bytes one answer may carry, unless it is one chunk; bounds how long it holds a place."""
 SHARE_BLOCK_BYTES: Final = 1024 * 1024
 """Security limit: what a server reads and holds of one answer at a time."""
+SHARE_STEP_BYTES: Final = 256 * 1024
+"""The least a reader takes in `SHARE_READ_TIMEOUT_S`: 26 KB/s, which the slowest links have."""
 SHARE_READ_TIMEOUT_S: Final = 10.0
-"""Security limit: within this time a reader takes one block, or is cut off; a body of digests arrives, too."""
+"""Security limit: within this time a reader takes a step, or is cut off; a body of digests arrives, too."""
 SHARE_IDLE_TIMEOUT_S: Final = 15.0
 """Security limit: a connection without a complete request head is closed after this time."""
 SHARE_FIELD_BYTES: Final = 1_024

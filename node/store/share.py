@@ -337,13 +337,20 @@ class ShareServer:
                 await self._throttle.take(sum(part.nbytes for part in block))
             data = await asyncio.to_thread(share_reading.read, block)
             try:
-                async with asyncio.timeout(self._terms.read_timeout_s):
-                    if not response.prepared:
-                        await response.prepare(request)
-                    await response.write(data)
+                await self._write(request, response, data)
             except TimeoutError as error:
                 raise Vanished("the reader does not read") from error
         return response
+
+    async def _write(self, request: BaseRequest, response: web.StreamResponse, data: bytes) -> None:
+        """Pass a block on in steps, so that a slow reader has time for it. Raises `TimeoutError`."""
+        view = memoryview(data)
+        # One step at least: an answer without bytes has a head too.
+        for at in range(0, len(view) or 1, limits.SHARE_STEP_BYTES):
+            async with asyncio.timeout(self._terms.read_timeout_s):
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(view[at : at + limits.SHARE_STEP_BYTES])
 
 
 def _locate(shelf: Shelf, digests: Iterable[bytes]) -> list[Place | None]:
