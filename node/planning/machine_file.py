@@ -6,7 +6,6 @@ Strict: a key that is not known is an error, since a misspelt one would be a pla
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +92,7 @@ def parse(text: str, path: Path) -> Fleet:
     """Read the text of a file of machines; `path` is for complaints. Raises `BadMachineFile`."""
     try:
         top = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # the first also for numbers too long for Python to read
         raise BadMachineFile(f"{path} is not TOML: {error}", "see `lamella plan --help`") from error
     lines = _lines(text)
     where = _Where(path, "", lines.get(("", 0), {}))
@@ -212,7 +211,7 @@ def size(value: object) -> int:
 
 def _number(low: float, high: float, unit: str) -> Callable[[object], float]:
     def read(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"a number of {unit} from {low:g} to {high:g}")
         if not low <= value <= high:
             raise ValueError(f"a number of {unit} from {low:g} to {high:g}")

@@ -48,7 +48,9 @@ def test_a_gpu_is_faster_unless_the_file_says_how_fast() -> None:
     ("text", "complaint"),
     [
         ("", r"swarm\.toml: there is no \[\[machine\]\]"),
-        ("[[machine", r"is not TOML.*line 1"),
+        ("[[machine]]\nname =", r"is not TOML.*end of document"),
+        ("latency_ms = " + "9" * 5_000, r"is not TOML"),
+        ("latency_ms = " + "9" * 400 + "\n" + ONE, r"line 1: latency_ms is .999"),
         ("latencyms = 1\n" + ONE, r"line 1: there is no key 'latencyms'; did you mean 'latency_ms'\?"),
         (
             ONE + "memmory = 1\n",
