@@ -67,6 +67,17 @@ def should_move(
         return Stay(reason="it came here a short while ago")
     others = [one for one in heard if one.peer != joining.me]
     kept = (current.dtype, current.weights)
+    offers, mine = serving(joining, others, kept), rank(joining.me, number)
+    # All of its layers, also those it would have again: while it loads it serves nothing.
+    beside = {
+        unit: [peer for peer, offered in offers.items() if _serves(offered, unit)]
+        for unit in units(current.layers, joining.shape.num_layers)
+    }
+    if any(rank(peer, number) < mine for peers in beside.values() for peer in peers):
+        return Stay(reason="another host of its layers may move first")
+    fewest = min(beside, key=lambda unit: len(beside[unit]))
+    if not beside[fewest]:
+        return Stay(reason=f"no other host has {_named(fewest, joining)}")
     choice = choose_slice(joining, others)
     if not isinstance(choice, Choice) or choice.layers == current.layers:
         return Stay(reason="nowhere is it needed more")
@@ -77,24 +88,18 @@ def should_move(
     fills = then.uncovered < now.uncovered
     if then.uncovered > now.uncovered or not (fills or _gain(now, then) >= LEAST_GAIN):
         return Stay(reason="too little would be gained")
-    count = joining.shape.num_layers
-    # All of them, also those it would have again: while it loads it serves nothing.
-    left = units(current.layers, count)
-    least = 1 if fills else MARGIN
-    offers = serving(joining, others, kept)
-    mine = rank(joining.me, number)
-    for unit in left:
-        there = [peer for peer, offered in offers.items() if _serves(offered, unit)]
-        if len(there) < least:
-            return Stay(reason=f"{'the head' if unit == count else f'layer {unit}'} would lose too many")
-        if any(rank(peer, number) < mine for peer in there):
-            return Stay(reason="another host of its layers may move first")
+    if not fills and len(beside[fewest]) < MARGIN:
+        return Stay(reason=f"only one other host has {_named(fewest, joining)}")
     return Move(choice=choice, reason=f"{choice.reason}; its layers {current.layers} have others")
 
 
 def rank(peer: PeerId, number: int) -> bytes:
     """A peer's place among the hosts of its layers in one round; the lowest may leave."""
     return drawn(b"round", peer, number.to_bytes(8, "big"))
+
+
+def _named(unit: int, joining: Joining) -> str:
+    return "the head" if unit == joining.shape.num_layers else f"layer {unit}"
 
 
 def _gain(now: Coverage, then: Coverage) -> float:
