@@ -22,12 +22,12 @@ MAX_BYTES: Final = 256 * 1024
 """Security limit: far more than `machines.MOST_MACHINES` and the links between them take."""
 MOST_LINKS: Final = machines.MOST_MACHINES * (machines.MOST_MACHINES - 1) // 2
 EXAMPLE: Final = """\
-latency_ms = 2            # one way between two machines: half of what ping shows
+latency_ms = 2            # one way between machines: half of what ping shows
                           # (default 10)
 
 [[machine]]
 name = "laptop"
-client = true             # asks the questions: keeps the embedding and first layers
+client = true             # asks the questions, keeps the first layers
 memory = "4G"             # what Lamella may use of it
 
 [[machine]]

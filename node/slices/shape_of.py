@@ -6,7 +6,7 @@ modules that only count, and one token is run through it twice to see what its c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from torch import nn
 from transformers.cache_utils import DynamicCache
 
 from node.planning.shape import LayerShape, ModelShape
-from node.slices import beside, cache, cache_plan, families, load
+from node.slices import adapters, beside, build, cache, cache_plan, families, load
 from node.slices.facts import read_facts
 from node.slices.families import Family
 from node.slices.kernels import experts, inner, pack
@@ -52,7 +52,7 @@ def read_shape(folder: Path) -> ModelShape:
     tied = is_tied(model, family)
     narrow = facts.dtype == "bfloat16"
     element = torch.zeros((), dtype=getattr(torch, facts.dtype)).element_size()
-    keeps = _kept(model, text, facts.dtype)
+    keeps = _kept(model.to(getattr(torch, facts.dtype)), text, family)
     formats = tuple(WeightFormat) if facts.weights is WeightFormat.NATIVE else (facts.weights,)
     parts = _parts(model, family, small_bytes=4 if inner.suits(model) else 2)
     native = {place: element * part.elements for place, part in parts.items()}
@@ -155,11 +155,11 @@ def _unread(part: _Part, config: Any) -> dict[WeightFormat, int]:
     return {form: size * max(0, count - chosen) // count for form, size in part.of_experts.items()}
 
 
-def _kept(model: Any, config: Any, dtype: str) -> list[LayerShape]:
+def _kept(model: Any, config: Any, family: Family) -> list[LayerShape]:
     """What sessions keep in every layer; nothing of its weights yet."""
     kinds, windows = cache_plan.layer_kinds(config)
     keeps_state = cache_plan.CachePlan(config, torch.float32).keeps_state
-    seen = _run_twice(model.to(getattr(torch, dtype)), config)
+    seen = _run_twice(model, config, family)
     found = []
     for index in range(len(kinds)):
         one, two = (each[index] for each in seen)
@@ -177,23 +177,60 @@ def _kept(model: Any, config: Any, dtype: str) -> list[LayerShape]:
     return found
 
 
-def _run_twice(model: Any, config: Any) -> tuple[list[int], list[int]]:
-    """Bytes of each layer's cache after one position and after two."""
-    count: int = config.num_hidden_layers
-    model.config._experts_implementation = config._experts_implementation = _META_EXPERTS
-    seen: list[list[int]] = []
+def _run_twice(model: Any, config: Any, family: Family) -> tuple[list[int], list[int]]:
+    """Bytes of each layer's cache after one position and after two.
+
+    Of layers that are alike only the first is run, since a forward without values takes longer than one with them.
+    """
+    stack = build.layer_stack(model, family)
+    layers, borrows = list(stack), beside.key_sources(config)
+    first = list(range(len(layers))) if borrows else _first_alike(layers, config)
+    crossing = build.Crossing(family.streams)
+    crossing.begin(LayerRange(0, len(layers)), None)
     try:
-        held = DynamicCache(config=config)
-        with torch.no_grad(), torch.device("meta"):
-            for _ in range(2):
-                model(input_ids=torch.zeros(1, 1, dtype=torch.int64), past_key_values=held, use_cache=True)
-                each = [sum(one.nbytes for one in layer_tensors(layer).values()) for layer in held.layers]
-                seen.append([*each, *[0] * count][:count])
+        for index, alike in enumerate(first):
+            if alike != index:
+                hole = build.Position(index, stack, crossing, keep=False, extra_outputs=family.extra_outputs)
+                adapters.furnish_hole(model.config.model_type, stack[index], hole)
+                stack[index] = hole
+        one, two = _cache_bytes(model, config)
     except _META_FAULTS:
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        one = 2 * heads * width * model.dtype.itemsize
-        borrows = beside.key_sources(config)
-        kept = [0 if index in borrows else one for index in range(count)]
-        return kept, [2 * each for each in kept]
+        row = 2 * heads * width * model.dtype.itemsize
+        one = [0 if index in borrows else row for index in range(len(layers))]
+        two = [2 * each for each in one]
+    finally:
+        for index, layer in enumerate(layers):
+            stack[index] = layer
+    return [one[index] for index in first], [two[index] for index in first]
+
+
+def _first_alike(layers: Sequence[nn.Module], config: Any) -> list[int]:
+    """For every layer the number of the first that keeps the same: of the same kind, window and parameters."""
+    kinds, windows = cache_plan.layer_kinds(config)
+    seen: dict[object, int] = {}
+    return [
+        seen.setdefault(
+            (
+                kinds[index],
+                windows[index],
+                tuple((name, one.shape) for name, one in layer.named_parameters()),
+            ),
+            index,
+        )
+        for index, layer in enumerate(layers)
+    ]
+
+
+def _cache_bytes(model: Any, config: Any) -> tuple[list[int], list[int]]:
+    """Bytes of each layer's cache after one token and after two, of a model on the meta device."""
+    model.config._experts_implementation = config._experts_implementation = _META_EXPERTS
+    seen: list[list[int]] = []
+    held = DynamicCache(config=config)
+    with torch.no_grad(), torch.device("meta"):
+        for _ in range(2):
+            model(input_ids=torch.zeros(1, 1, dtype=torch.int64), past_key_values=held, use_cache=True)
+            each = [sum(one.nbytes for one in layer_tensors(layer).values()) for layer in held.layers]
+            seen.append([*each, *[0] * config.num_hidden_layers][: config.num_hidden_layers])
     return seen[0], seen[1]

@@ -32,8 +32,8 @@ def test_the_pocket_models_slices_are_told_to_the_byte() -> None:
         tuple(WeightFormat),
     )
     assert shape.hidden_bytes == 2 * 128
-    for weights in WeightFormat:
-        for layers, head in ((LayerRange(2, 4), False), (LayerRange(22, 24), True)):
+    for weights in (WeightFormat.NATIVE, WeightFormat.INT8, WeightFormat.INT4_32):
+        for layers, head in ((LayerRange(2, 3), False), (LayerRange(23, 24), True)):
             spec = SliceSpec(checkpoint=folder, layers=layers, head=head, weights=weights)
             held = load_slice(spec)
             assert shape.weight_bytes(layers, weights, head=head) == held.weight_bytes
