@@ -115,12 +115,20 @@ def parse(text: str, path: Path) -> Fleet:
         links[pair] = link
     client = next((one for one in found if one.client), None)
     return Fleet(
-        client=client or Machine(name="client", memory=machines.ASSUMED_MEMORY, client=True),
+        client=client or _assumed([one.name for one in found]),
         hosts=tuple(one for one in found if not one.client),
         links=links,
         usual=usual,
         assumed_client=client is None,
     )
+
+
+def _assumed(names: Sequence[str]) -> Machine:
+    """A client, where no machine of the file is one, by a name that none of them has."""
+    name = "client"
+    while name in names:
+        name += "'"
+    return Machine(name=name, memory=machines.ASSUMED_MEMORY, client=True)
 
 
 def _machine(where: _Where, table: Mapping[str, Any], before: Sequence[Machine]) -> Machine:

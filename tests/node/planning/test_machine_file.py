@@ -37,6 +37,7 @@ def test_without_a_client_one_is_assumed() -> None:
     assert found.assumed_client
     assert found.client.memory == machines.ASSUMED_MEMORY
     assert [one.name for one in found.hosts] == ["desk"]
+    assert fleet(ONE.replace("desk", "client")).client.name == "client'"
 
 
 def test_a_gpu_is_faster_unless_the_file_says_how_fast() -> None:
