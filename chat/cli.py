@@ -9,13 +9,14 @@ import argparse
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from chat import errors
 from chat.errors import ChatError, UsageError, sentence
-from chat.settings import SETTINGS, ending, load
+from chat.settings import PLANNING, SETTINGS, ending, load
 
 if TYPE_CHECKING:
     from chat.driver import ClientOptions
@@ -25,7 +26,7 @@ INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 """128 + SIGPIPE."""
 
-_COMMANDS: Final = ("ask",)
+_COMMANDS: Final = ("ask", "plan")
 _FLAGS: Final = frozenset(
     (
         *(setting.flag for setting in SETTINGS),
@@ -38,9 +39,20 @@ _FLAGS: Final = frozenset(
             "--json",
             "--route",
             "--stats",
+            "--machines",
+            "--sessions",
         ),
     )
 )
+_PLAN_EPILOG: Final = """\
+an example of FILE:
+{example}
+MODEL is not downloaded or loaded: its config.json is enough. Speeds are
+estimates; docs/planning.md in the repository says how good they are.
+
+exit codes:
+{codes}
+"""
 _EPILOG: Final = """\
 settings:
   Options from --model to --threads can also be written in the file
@@ -74,6 +86,12 @@ def _run(argv: list[str]) -> int:
     _check_words(argv)
     given = vars(_parser().parse_args(argv))
     command = given.pop("command", None)
+    if command == "plan":
+        from chat.plan import read_options, run
+
+        as_json = bool(given.pop("json", False))
+        run(read_options(given, as_json=as_json), out=sys.stdout)
+        return 0
     config = given.pop("config", None)
     words = given.pop("words", [])
     shown = {name: given.pop(name, False) for name in ("json", "route", "stats")}
@@ -200,7 +218,32 @@ def _parser() -> argparse.ArgumentParser:
         "--route", action="store_true", help="show on standard error which host computes what"
     )
     asking.add_argument("--stats", action="store_true", help="show on standard error where the time went")
+    _add_planning(commands)
     return parser
+
+
+def _add_planning(commands: Any) -> None:
+    from node.planning.machine_file import EXAMPLE
+
+    planning = commands.add_parser(
+        "plan",
+        help="propose which machine serves which layers, and how fast that should be",
+        description="Propose which machine should serve which layers of a model, from the memory, speed and links of\n"
+        "the machines, with the tokens/s to expect and the reason.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_PLAN_EPILOG.format(example=textwrap.indent(EXAMPLE, "  "), codes=_codes()),
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    planning.add_argument("planned", metavar="MODEL", help="pocket, or the folder of a checkpoint")
+    planning.add_argument("--machines", metavar="FILE", help="what machines there are, in TOML; see below")
+    for setting in PLANNING.values():
+        if setting.metavar:
+            planning.add_argument(setting.flag, dest=setting.name, metavar=setting.metavar, help=setting.help)
+        else:
+            action = argparse.BooleanOptionalAction
+            planning.add_argument(setting.flag, dest=setting.name, action=action, help=setting.help)
+    planning.add_argument("--json", action="store_true", help="print the plan as one JSON object")
 
 
 def _codes() -> str:

@@ -12,7 +12,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -180,6 +180,16 @@ SETTINGS: Final = (
     Setting("offline", _switch, "", "fetch no weights; use those that are here"),
 )
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+PLANNING: Final = {
+    "weights": replace(_BY_NAME["weights"], help="bits of the weights (default: the most that fit)"),
+    "context": _BY_NAME["context"],
+    "sessions": Setting("sessions", _whole(1, 256), "N", "sessions at once to have memory for (default: 1)"),
+    "front_layers": replace(
+        _BY_NAME["front_layers"], help="layers that the client computes (default: as many as is fastest)"
+    ),
+    "private_ends": replace(_BY_NAME["private_ends"], help="the client also keeps the head"),
+}
+"""What `lamella plan` can be told, on the command line alone."""
 
 
 def load(
@@ -201,6 +211,11 @@ def load(
     for name, value in flags.items():
         values[name] = _value(_BY_NAME[name], value, _BY_NAME[name].flag)
     return _options(values)
+
+
+def checked(name: str, value: object) -> object:
+    """A value of `PLANNING` as it is used. Raises `UsageError`."""
+    return _value(PLANNING[name], value, PLANNING[name].flag)
 
 
 def _from_file(file: Path, *, required: bool) -> dict[str, Any]:

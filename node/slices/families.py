@@ -116,12 +116,13 @@ _COUNTED: Final = (
 )
 """The same for all numbers by what is in their name, for every module that a config asks for is made before its tensors
 are looked at."""
-_EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""What families call the number of a layer's experts."""
 _DIVIDES: Final = (("num_key_value_heads", "num_attention_heads"),)
 _AT_MOST: Final = (
-    ("num_experts_per_tok", _EXPERTS),
-    ("num_experts_per_token", _EXPERTS),
-    ("moe_topk", _EXPERTS),
+    ("num_experts_per_tok", EXPERTS),
+    ("num_experts_per_token", EXPERTS),
+    ("moe_topk", EXPERTS),
 )
 
 
