@@ -48,6 +48,10 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         parser.error("nothing to serve; give --model pocket --layers 6:12")
     if len(slices) > limits.MAX_SLICES_PER_PEER:
         parser.error(f"at most {limits.MAX_SLICES_PER_PEER} slices can be served by one process")
+    if words.auto and (len(slices) != 1 or slices[0].layers is not None):
+        parser.error("--auto chooses the layers of one --model, so leave out --layers")
+    if words.memory is not None and not words.auto:
+        parser.error("--memory is for --auto; --kv-memory bounds the sessions of layers that are named")
     return NodeConfig(
         slices=tuple(slices),
         listen=words.listen,
@@ -58,6 +62,8 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         threads=words.threads,
         device=words.device,
         kv_bytes=words.kv_memory,
+        auto=words.auto,
+        memory_bytes=words.memory,
         peers=tuple(words.peers),
         share=words.share or None,
         shares=words.share is not False,
@@ -134,6 +140,18 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         type=command_line.size,
         metavar="SIZE",
         help="memory for sessions, as in 512M or 4G (default 1G; on a GPU half of what the layers leave free)",
+    )
+    add(
+        "--auto",
+        action="store_true",
+        help="choose the layers: those that fit and that the hosts named with --peer lack most; later others, "
+        "when that helps and leaves no gap",
+    )
+    add(
+        "--memory",
+        type=command_line.size,
+        metavar="SIZE",
+        help="with --auto: memory for this process, sessions included (default: three quarters of what is free)",
     )
     add(
         "--peer",

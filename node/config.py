@@ -56,6 +56,10 @@ class NodeConfig:
     upload_bytes_per_s: float | None = None
     offline: bool = False
     """Use the weights that are here, and fetch none."""
+    auto: bool = False
+    """Choose the layers by what peers serve, and other ones when that helps; for one model without layers."""
+    memory_bytes: int | None = None
+    """Memory that this process may take, by which layers are chosen; by what is free when None."""
     grace_s: float = DEFAULT_GRACE_S
     """How long answers under way may go on after a stop is asked for."""
     json: bool = False

@@ -6,49 +6,33 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Coroutine
-from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from node import keyfile, paths
-from node.config import DEFAULT_KV_BYTES, NodeConfig, SliceRequest
-from node.errors import NodeError
+from node.choosing import Choosing
+from node.config import DEFAULT_KV_BYTES, NodeConfig
 from node.forward import SessionHost
 from node.hosting import HostedSlice
-from node.library import SLICE_FILES, Library, LibraryTerms
-from node.loading import bring, load
+from node.library import Library, LibraryTerms
 from node.neighbours import Neighbours
-from node.progress import Progress
+from node.serving import Interrupted, Serving
 from node.sharing import Sharing
 from node.slices import device
 from node.slices.budget import KVBudget
 from node.slices.compute import ComputeThread
 from node.slices.errors import SliceError
-from node.slices.facts import read_facts
-from node.slices.load import load_slice
-from node.slices.spec import CPU, SliceSpec
+from node.slices.spec import CPU
 from node.status import StatusLine
-from node.store.fetch import FetchReport
 from node.store.peer_source import Asker
-from node.stored_model import Model
 from node.transport.link import Link
 from node.transport.pool import LinkPool
 from wire.codes import Code
 from wire.messages.base import Message
-from wire.tensors import DType, WeightFormat, numerics
-from wire.types import LayerRange
 
 log = logging.getLogger(__name__)
 
-WIRE_DTYPES: Final = {"float32": DType.FLOAT32, "bfloat16": DType.BFLOAT16, "float16": DType.FLOAT16}
 _HOUSEKEEPING_S: Final = 1.0
-
-T = TypeVar("T")
-
-
-class Interrupted(NodeError):
-    """A stop was asked for before the host was ready."""
 
 
 async def run(config: NodeConfig, status: StatusLine) -> None:
@@ -83,6 +67,8 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
         _terms(config), neighbours=neighbours.sharing, asker=Asker(identity=identity, network=config.network)
     )
     sharing = Sharing(identity.peer_id, config)
+    serving = Serving(config, host=host, library=library, compute=compute, status=status, stop=stop)
+    choosing = Choosing(identity.peer_id, config, serving=serving, neighbours=neighbours, compute=compute)
     compute.start()
     try:
         # The ports first: a port that is taken should be told before a model is loaded.
@@ -91,121 +77,32 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
         await compute.run(device.opened, config.device)
         if config.device != CPU:
             log.warning(device.UNTESTED)
-        loaded: list[HostedSlice] = []
         for request in config.slices:
-            model = await _open(request, library, status, stop)
-            loaded += [await _load(request, model, config, compute, status, stop)]
+            model = await serving.open(request.model)
+            if config.auto:
+                await choosing.settle(model, request)
+            else:
+                serving.offer(await serving.load(model, request))
             sharing.offer(model)
         budget.resize(await compute.run(device.kv_bytes, config.device, config.kv_bytes, DEFAULT_KV_BYTES))
-        host.slices = tuple(loaded)
         status.say(
             "ready",
-            f"{identity.peer_id.short} serves {', '.join(f'{one.name} {one.layers}' for one in loaded)} on {address}",
+            f"{identity.peer_id.short} serves {_named(host)} on {address}",
             peer_id=str(identity.peer_id),
             address=str(address),
             network=config.network,
             pid=os.getpid(),
             device=config.device,
             kv_bytes=budget.total,
-            slices=[_facts(one) for one in loaded],
+            slices=[_facts(one) for one in host.slices],
         )
-        await _until_stopped(host, stop)
+        await _until_stopped(host, stop, choosing)
         await _finish(host, config, status, now)
     finally:
         await pool.close(Code.SHUTTING_DOWN, "the host is stopping")
         await sharing.close()
         await library.close()
         await compute.stop()
-
-
-async def _open(request: SliceRequest, library: Library, status: StatusLine, stop: asyncio.Event) -> Model:
-    """Find a model and learn which it is, giving up when a stop is asked for."""
-    progress = Progress(status, f"reading {request.model}")
-    opening = library.open(request.model, files=SLICE_FILES, progress=progress)
-    return await _unless(stop, opening)
-
-
-async def _load(
-    request: SliceRequest,
-    model: Model,
-    config: NodeConfig,
-    compute: ComputeThread,
-    status: StatusLine,
-    stop: asyncio.Event,
-) -> HostedSlice:
-    """Load one slice on the compute thread, giving up between two tensors when a stop is asked for."""
-
-    def progress(fraction: float) -> None:
-        if stop.is_set():
-            raise Interrupted("a stop was asked for while loading", "start the host again")
-        status.progress(f"loading {request.model} {request.layers or 'whole'}", fraction)
-
-    folder = model.folder
-    facts = await compute.run(read_facts, folder)
-    layers = request.layers or LayerRange(0, facts.num_layers)
-    weights = config.weights or facts.weights
-    native = weights is WeightFormat.NATIVE
-    dtype = config.dtype or (facts.dtype if native else "bfloat16")
-    status.say(
-        "loading",
-        f"loading {request.model} layers {layers} in {numerics(WIRE_DTYPES[dtype], weights)}"
-        + (f" on {config.device}" if config.device != CPU else "")
-        + (f" ({facts.measured})" if facts.measured is not None else ""),
-        model=request.model,
-        layers=str(layers),
-        measured=asdict(facts.measured) if facts.measured is not None else None,
-    )
-    spec = SliceSpec(
-        checkpoint=folder,
-        layers=layers,
-        head=layers.end == facts.num_layers,
-        dtype=dtype,
-        weights=weights,
-        device=config.device,
-    )
-    if model.is_stored:
-        await _unless(stop, _bring(model, spec, compute, status))
-    held = await load(model, compute, lambda: load_slice(spec, progress=progress))
-    return HostedSlice(
-        model=model.model, name=model.title, dtype=WIRE_DTYPES[dtype], weights=weights, slice=held
-    )
-
-
-async def _bring(model: Model, spec: SliceSpec, compute: ComputeThread, status: StatusLine) -> None:
-    """Fetch what a slice lacks, and say what came from where."""
-    progress = Progress(status, f"fetching layers {spec.layers} of {model.title}")
-    report = await bring(model, [spec], compute, progress=lambda done, of: progress(done / of))
-    if report is not None:
-        status.say(
-            "fetched",
-            f"fetched {report.kept_bytes / 1e6:.1f} MB in {report.seconds:.1f} s: {_origins(report)}",
-            model=model.name,
-            layers=str(spec.layers),
-            bytes=report.kept_bytes,
-            seconds=report.seconds,
-            sources={one.label: one.kept_bytes for one in report.sources},
-            dropped={one.label: one.dropped for one in report.sources if one.dropped is not None},
-        )
-
-
-def _origins(report: FetchReport) -> str:
-    words = [f"{one.kept_bytes / 1e6:.1f} MB from {one.label}" for one in report.sources if one.kept_bytes]
-    words += [f"{one.label} was dropped: {one.dropped}" for one in report.sources if one.dropped is not None]
-    return ", ".join(words)
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
-    """Do something, and give it up when a stop is asked for. Raises `Interrupted`."""
-    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Interrupted("a stop was asked for while weights were fetched", "start the host again")
-        return task.result()
-    finally:
-        for one in (task, stopping):
-            one.cancel()
-        await asyncio.wait({task, stopping})
 
 
 def _terms(config: NodeConfig) -> LibraryTerms:
@@ -234,13 +131,15 @@ async def _finish(host: SessionHost, config: NodeConfig, status: StatusLine, now
     status.say("stopped", f"stopped; {cut_off} answers were cut off", cut_off=cut_off)
 
 
-async def _until_stopped(host: SessionHost, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        try:
-            async with asyncio.timeout(_HOUSEKEEPING_S):
-                await stop.wait()
-        except TimeoutError:
-            host.on_time()
+async def _until_stopped(host: SessionHost, stop: asyncio.Event, choosing: Choosing) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(choosing.run(stop))
+        while not stop.is_set():
+            try:
+                async with asyncio.timeout(_HOUSEKEEPING_S):
+                    await stop.wait()
+            except TimeoutError:
+                host.on_time()
 
 
 def _on_signals(stop: asyncio.Event, now: asyncio.Event) -> None:
@@ -252,6 +151,10 @@ def _on_signals(stop: asyncio.Event, now: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, asked)
+
+
+def _named(host: SessionHost) -> str:
+    return ", ".join(f"{one.name} {one.layers}" for one in host.slices)
 
 
 def _facts(one: HostedSlice) -> dict[str, object]:

@@ -42,8 +42,6 @@ from wire.types import SessionId
 
 log = logging.getLogger(__name__)
 
-_IDLE_AFTER_S: Final = 0.5
-"""A session without a step this long is between answers, so a shutdown does not wait for it."""
 _RETRY_AFTER_MS: Final = 5_000
 
 
@@ -90,11 +88,7 @@ class SessionHost:
     @property
     def active(self) -> int:
         """Sessions with a step under way or a moment ago."""
-        now = monotonic()
-        return sum(
-            bool(run.busy or run.work) or now - run.last_step_s < _IDLE_AFTER_S
-            for run in self._running.values()
-        )
+        return sum(run.is_active for run in self._running.values())
 
     def is_busy(self, link: Link) -> bool:
         """Whether a session needs this link, so that it must not be closed as idle."""
@@ -159,19 +153,30 @@ class SessionHost:
             run.machine.on_time(now=self._clock())
             self._after(run)
 
-    async def finish(self, grace_s: float) -> int:
-        """Refuse new sessions, let answers under way finish, end the rest. Returns how many were cut off."""
-        self.draining = True
+    async def finish(self, grace_s: float, *, only: HostedSlice | None = None) -> int:
+        """Let answers under way finish, end the other sessions, and refuse new ones if all are to end.
+
+        Args:
+            only: the slice whose sessions are to end, which is not offered any more.
+
+        Returns: How many answers were cut off.
+        """
+        code, why = Code.DRAINING, "the host leaves these layers"
+        if only is None:
+            self.draining, code, why = True, Code.SHUTTING_DOWN, "the host is stopping"
         deadline = monotonic() + grace_s
-        while self.active and monotonic() < deadline:  # noqa: ASYNC110 - an answer also ends by time passing
+        while any(run.is_active for run in self._of(only)) and monotonic() < deadline:  # noqa: ASYNC110 - ends by time
             await asyncio.sleep(0.05)
-        cut_off = self.active
-        for run in list(self._running.values()):
-            run.machine.fail(Code.SHUTTING_DOWN, "the host is stopping")
+        cut_off = sum(run.is_active for run in self._of(only))
+        for run in self._of(only):
+            run.machine.fail(code, why)
             self._after(run)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=limits.GOODBYE_GRACE_S)
         return cut_off
+
+    def _of(self, only: HostedSlice | None) -> list[Running]:
+        return [run for run in self._running.values() if only is None or run.slice is only]
 
     def _on_open(self, link: Correspondent, opened: Open) -> None:
         refusal = self._refusal(link.peer_id, opened)

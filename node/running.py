@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Final
 
 from node.correspondents import Correspondent
 from node.hosting import HostedSlice
@@ -14,6 +15,9 @@ from node.slices.compute import Job
 from node.slices.engine import Ticket
 from wire.session import CutRequested, HostedSession, StepArrived
 from wire.types import SessionId
+
+_IDLE_AFTER_S: Final = 0.5
+"""A session without a step this long is between answers, so a shutdown does not wait for it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,3 +46,8 @@ class Running:
     @property
     def id(self) -> SessionId:
         return self.machine.opened.session
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a step is under way, or was a moment ago."""
+        return self.busy or bool(self.work) or monotonic() - self.last_step_s < _IDLE_AFTER_S
