@@ -72,7 +72,7 @@ async def fetch(
 
     Args:
         cap: bytes a second for all sources together.
-        distrusted: sources that are not asked; one that sends wrong bytes is added.
+        distrusted: sources that are not asked; a peer that sends wrong bytes is added.
 
     Raises:
         NotFetched: no source is left that would deliver some of the chunks. Others are kept.
@@ -209,7 +209,7 @@ class _Fetch:
         except WrongBytes:
             liar, reads = self._schedule.wrong(chunk)
             self._cancel(reads)
-            if keeping.distrusted is not None:
+            if keeping.distrusted is not None and liar.holder.is_peer:
                 await asyncio.to_thread(keeping.distrusted.remember, liar.holder.label)
         else:
             self._cancel(self._schedule.kept(chunk))

@@ -1,6 +1,7 @@
 """A checkpoint folder as a shelf: where in its safetensors files each chunk lies, so that a host can give it to peers.
 
-The files may change while they are served. That harms nobody: who asks for a chunk checks its digest.
+A file that is written to afterwards is not given any more: it no longer holds what the manifest says, and a host that
+sends wrong bytes is avoided.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class FolderShelf:
 
     known: Manifest
     places: dict[bytes, Place]
+    seen: dict[Path, tuple[int, int]]
+    """Size and time of each file when it was described."""
 
     @classmethod
     def of(cls, folder: Path, *, progress: Callable[[float], None] | None = None) -> Self:
@@ -43,11 +46,12 @@ class FolderShelf:
             elif chunk.name in starts:
                 path, start = starts[chunk.name]
                 places[chunk.digest] = Place(path, start + chunk.offset, chunk.size)
-        return cls(manifest, places)
+        return cls(manifest, places, {path: _state(path) for path in {one.path for one in places.values()}})
 
     def locate(self, digest: bytes) -> Place | None:
         """See `Shelf`."""
-        return self.places.get(digest)
+        place = self.places.get(digest)
+        return place if place is not None and _state(place.path) == self.seen[place.path] else None
 
     def manifest(self, model_id: ModelId) -> bytes | None:
         """See `Shelf`."""
@@ -60,3 +64,12 @@ class FolderShelf:
     def named(self, name: str) -> ModelId | None:  # noqa: ARG002 - a shelf is asked by any name
         """See `Shelf`. A folder's name is nobody else's business."""
         return None
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What changes when a file is written; of one that is gone, nothing that any has."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return -1, -1
+    return seen.st_size, seen.st_mtime_ns

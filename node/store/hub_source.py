@@ -49,10 +49,12 @@ class HubSource:
         self._patience = patience or repo.patience
         self._failures = 0
 
+    is_peer = False
+
     @property
     def label(self) -> str:
-        """`hub`."""
-        return "hub"
+        """`hub hf:org/name`."""
+        return f"hub {self._repo.name}"
 
     @property
     def streams(self) -> int:

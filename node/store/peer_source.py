@@ -81,6 +81,7 @@ class PeerSource:
     """Chunks of one model at one peer."""
 
     streams = STREAMS
+    is_peer = True
 
     def __init__(
         self,

@@ -49,6 +49,10 @@ class Source(Protocol):
         """What to call it to a person: `hub`, `peer 4k2xqf3a`; also what it is remembered by when it lies."""
 
     @property
+    def is_peer(self) -> bool:
+        """Whether it is somebody who chose to serve: wrong bytes from one are remembered beyond a fetch."""
+
+    @property
     def streams(self) -> int:
         """How many batches may be read from it at once."""
 

@@ -37,6 +37,8 @@ class Keeper:
 class FakeSource:
     """Delivers chunks one after the other, each after a time."""
 
+    is_peer = True
+
     def __init__(
         self,
         label: str,

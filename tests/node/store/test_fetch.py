@@ -195,28 +195,15 @@ async def test_the_download_cap_holds_over_all_sources(keeper: Keeper) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["lying", "stalling"])
-async def test_one_bad_source_of_three_costs_at_most_a_fifth_of_the_time(
-    keeper: Keeper, behaviour: str
-) -> None:
-    """What this host can take in is what bounds all cases, as on a machine whose disk or cores are the limit."""
-
-    async def timed(bad: bool) -> float:
-        keeping = Keeper()
-        slow = threading.Semaphore(1)
-
-        def keep(chunk: Chunk, data: bytes) -> None:
-            with slow:
-                threading.Event().wait(0.03)
-            keeping.keep(chunk, data)
-
-        sources = [FakeSource(name, DATA, chunk_s=0.01) for name in ("a", "b", "c")]
-        if bad and behaviour == "lying":
-            sources[2].lies = CHUNKS
-        elif bad:
-            sources[2].stalls_after = 3
-        report = await fetch(CHUNKS, sources, keep=keep)
-        assert keeping.kept == WHOLE
-        return report.seconds
-
-    honest = await timed(bad=False)
-    assert await timed(bad=True) <= 1.2 * honest + 0.1
+async def test_one_bad_source_of_three_costs_at_most_a_fifth_of_the_work(behaviour: str) -> None:
+    """Work is what is checked and stored: as much as there is, and little of what lies or came twice."""
+    keeping = Keeper()
+    sources = [FakeSource(name, DATA, chunk_s=0.002) for name in ("a", "b", "c")]
+    if behaviour == "lying":
+        sources[2].lies = CHUNKS
+    else:
+        sources[2].stalls_after = 3
+    report = await fetch(CHUNKS, sources, keep=keeping.keep)
+    assert keeping.kept == WHOLE
+    assert keeping.times <= 1.2 * len(CHUNKS)
+    assert report.duplicate_bytes <= 0.2 * report.kept_bytes

@@ -37,3 +37,16 @@ def test_it_knows_its_own_model_only(tmp_path: Path) -> None:
     assert set(shelf.held(model) or ()) == {one.digest for one in chunks_of(shelf.known)}
     assert shelf.manifest(ModelId(bytes(32))) is None
     assert shelf.held(ModelId(bytes(32))) is None
+
+
+def test_a_file_that_was_written_to_is_not_given_any_more(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, {"a": b"1" * 100}, {"b": b"2" * 100})
+    shelf = FolderShelf.of(folder)
+    config, first, second = chunks_of(shelf.known)
+    path = folder / "model-00001-of-00002.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"3")
+    assert shelf.locate(first.digest) is None
+    path.unlink()
+    assert shelf.locate(first.digest) is None
+    assert shelf.locate(second.digest) is not None
+    assert shelf.locate(config.digest) is not None

@@ -107,7 +107,8 @@ async def test_every_chunk_of_a_model_comes_as_its_digest_says(
     chunks = chunks_of(build_manifest(folder))
     source: Source = await ready(repo)
     assert all(source.holds(one) for one in chunks)
-    assert source.label == "hub"
+    assert source.label == f"hub {repo.name}"
+    assert not source.is_peer
     assert source.streams > 1
     came = await fetch(source, chunks)
     assert set(came) == set(chunks)
