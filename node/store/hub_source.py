@@ -114,7 +114,9 @@ class HubSource:
                 while waiting and at + len(data) >= waiting[-1].stop:
                     one = waiting.pop()
                     begin = one.start - at
-                    yield one.chunk, bytes(data[begin : begin + one.chunk.size])
+                    with memoryview(data) as view:
+                        whole = bytes(view[begin : begin + one.chunk.size])
+                    yield one.chunk, whole
                     del data[: begin + one.chunk.size]
                     at = one.stop
 

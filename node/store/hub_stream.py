@@ -84,7 +84,7 @@ async def stream(
     layout = await repo.layout()
     total = sum(one.size for one in layout.values()) or 1
     done = 0
-    under_way: deque[tuple[tuple[Piece, ...], asyncio.Task[bytes]]] = deque()
+    under_way: deque[tuple[tuple[Piece, ...], asyncio.Task[bytearray]]] = deque()
 
     async def hand_on() -> None:
         nonlocal done
@@ -109,7 +109,7 @@ async def stream(
         raise errors.exceptions[0] from errors
 
 
-async def _fetch(repo: HubRepo, pieces: Sequence[Piece]) -> bytes:
+async def _fetch(repo: HubRepo, pieces: Sequence[Piece]) -> bytearray:
     """Fetch one stretch, going on after the last byte that came. Raises `HubError`."""
     file, stop = pieces[0].file, pieces[-1].start + pieces[-1].size
     data = bytearray()
@@ -121,7 +121,7 @@ async def _fetch(repo: HubRepo, pieces: Sequence[Piece]) -> bytes:
             async with aclosing(repo.http.pieces(stretch)) as came:
                 async for part in came:
                     data += part
-            return bytes(data)
+            return data
         except HubError as error:
             failures = 1 if len(data) > here else failures + 1
             if error.retry_after_s is None or failures >= repo.patience.attempts:
