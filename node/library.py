@@ -33,6 +33,7 @@ from node.store.hub_manifest import manifest_of
 from node.store.hub_name import HubName
 from node.store.hub_source import HubSource
 from node.store.peer_source import Asker, PeerSource, client_session
+from node.store.rates import Throttle
 from node.store.source import Source, SourceFailed
 from node.stored_model import LocalModel, Model, StoredModel
 from wire.errors import InvalidValue
@@ -157,7 +158,9 @@ class Library:
         self, name: HubName, files: Iterable[str] | None, progress: Callable[[float], None] | None
     ) -> StoredModel:
         store = await self._store()
-        repo = await HubRepo.open(name, cache_dir=self._terms.cache_dir / "hub")
+        rate = self._terms.download_bytes_per_s
+        throttle = None if rate is None else Throttle(rate, rate)
+        repo = await HubRepo.open(name, cache_dir=self._terms.cache_dir / "hub", throttle=throttle)
         self._repos.append(repo)
         full = f"{HUB_PREFIX}{name.repo}@{repo.commit}"
         known = await asyncio.to_thread(store.catalogue.called, full)

@@ -23,7 +23,7 @@ from node.store.hub_http import HubHttp, Stretch
 from node.store.hub_library import Access, Listing, RemoteFile
 from node.store.hub_name import HubName, is_commit
 from node.store.patience import Patience, patiently
-from node.store.throttle import Throttle
+from node.store.rates import Throttle
 from wire import limits
 from wire.manifest import SMALL_FILES
 

@@ -21,7 +21,7 @@ from yarl import URL
 
 from node.store.hub_errors import SOON_S, HubBusy, HubChanged, HubWrongAnswer, Refusal, refused
 from node.store.hub_library import Access, RemoteFile, address, told_offline, unreachable
-from node.store.throttle import Throttle
+from node.store.rates import Throttle
 from wire.limits import DIGEST_BYTES
 
 ANSWER_TIMEOUT_S: Final = 20.0
@@ -63,7 +63,7 @@ class HubHttp:
     def __init__(self, access: Access, throttle: Throttle | None = None) -> None:
         """Ask as `access` says, no faster than `throttle` lets it."""
         self.access = access
-        self._throttle = throttle or Throttle()
+        self._throttle = throttle
         self._home = URL(access.endpoint).origin()
         self._tags: dict[tuple[str, str, str], str] = {}
         """What the hub called the bytes of a file when it was first asked: by commit, name and header."""
@@ -110,7 +110,8 @@ class HubHttp:
                 left -= len(piece)
                 if left < 0:
                     raise _wrong(stretch, "more bytes than were asked for")
-                await self._throttle.take(len(piece))
+                if self._throttle is not None:
+                    await self._throttle.take(len(piece))
                 yield piece
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final
 
@@ -87,9 +87,15 @@ class Throttle:
     """
 
     def __init__(
-        self, rate_bytes_per_s: float, burst_bytes: float, clock: Callable[[], float] = monotonic
+        self,
+        rate_bytes_per_s: float,
+        burst_bytes: float,
+        *,
+        clock: Callable[[], float] = monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._clock = clock
+        self._sleep = sleep
         self._bucket = TokenBucket(rate_bytes_per_s, burst_bytes, clock())
         # Locks of asyncio are fair: waiters get them in the order they came.
         self._turn = asyncio.Lock()
@@ -99,5 +105,5 @@ class Throttle:
         async with self._turn:
             wait_s = self._bucket.wait_s(nbytes, self._clock())
             if wait_s > 0:
-                await asyncio.sleep(wait_s)
+                await self._sleep(wait_s)
             self._bucket.spend(nbytes, self._clock())

@@ -103,7 +103,7 @@ def test_no_order_of_requests_gets_more_than_rate_and_burst_and_one_request(
 
 async def test_waiters_pass_in_the_order_they_came_and_at_the_rate() -> None:
     loop = asyncio.get_running_loop()
-    throttle = Throttle(10_000, 100, loop.time)
+    throttle = Throttle(10_000, 100, clock=loop.time)
     passed: list[int] = []
 
     async def take(number: int) -> None:
@@ -120,7 +120,7 @@ async def test_waiters_pass_in_the_order_they_came_and_at_the_rate() -> None:
 
 async def test_a_waiter_that_is_cancelled_takes_nothing_and_blocks_nobody() -> None:
     clock = asyncio.get_running_loop().time
-    throttle = Throttle(1, 100, clock)
+    throttle = Throttle(1, 100, clock=clock)
     await throttle.take(100)
     waiting = asyncio.create_task(throttle.take(100))
     await asyncio.sleep(0)
