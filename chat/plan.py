@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import TextIO, cast
 from chat import plan_report, settings
 from chat.errors import ChatError, ModelError, NoRoute, UsageError
 from chat.event_json import error_json
+from node.config_of import config_folder
+from node.errors import NodeError
 from node.planning import machine_file
 from node.planning.advice import advise
 from node.planning.cost import DEFAULT_CONTEXT, Load
@@ -19,8 +22,6 @@ from node.planning.partition import Ask, plan
 from node.planning.shape import ModelShape
 from node.slices import threads
 from node.slices.errors import SliceError
-from node.store import checkpoint
-from node.store.errors import StoreError
 from wire.tensors import WeightFormat
 
 
@@ -120,6 +121,6 @@ def model_shape(name: str) -> ModelShape:
     from node.slices.shape_of import read_shape
 
     try:
-        return read_shape(checkpoint.resolve(name))
-    except (StoreError, SliceError) as error:
+        return read_shape(asyncio.run(config_folder(name)))
+    except (NodeError, SliceError) as error:
         raise ModelError(str(error)) from error

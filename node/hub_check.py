@@ -10,8 +10,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
+from node.quantised import BadNote
 from node.store.errors import BadCheckpoint, StoreError
 from node.store.hub import HubRepo
+from node.store.hub_manifest import base_of
 from wire import limits
 from wire.manifest import SMALL_FILES, Manifest
 
@@ -32,12 +34,12 @@ async def check_claim(repo: HubRepo, manifest: Manifest, files: Iterable[str] | 
         ClaimRefused: they differ.
         HubError: the hub cannot be asked.
     """
-    if manifest.base is not None:
-        raise _refused(repo, "it is of quantised weights")
     try:
-        layout = await repo.layout()
-    except BadCheckpoint as error:
+        base, layout = await base_of(repo), await repo.layout()
+    except (BadCheckpoint, BadNote) as error:
         raise _refused(repo, error.cause) from error
+    if manifest.base != base:
+        raise _refused(repo, "it was made from another model, or in another way")
     there = {name: (one.dtype, one.shape, one.size) for name, one in layout.items()}
     named = {one.name: (one.dtype, one.shape, one.size) for one in manifest.tensors}
     if there != named:

@@ -72,6 +72,11 @@ def read(folder: Path) -> Note | None:
         return None
     except OSError as error:
         raise BadNote(path, f"cannot be read ({error.strerror})") from error
+    return decode(path, text)
+
+
+def decode(path: Path, text: bytes) -> Note:
+    """Read the contents of the file, which is called `path`. Raises `BadNote`."""
     if len(text) > MAX_BYTES:
         raise BadNote(path, f"is larger than {MAX_BYTES} bytes")
     try:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from node import quantised
 from node.store.hub import HubRepo
 from node.store.hub_errors import HubWrongAnswer
 from node.store.hub_headers import RemoteTensor, all_of
 from node.store.hub_stream import Piece, stream
 from node.store.source import Chunk
 from wire.limits import DIGEST_BYTES
-from wire.manifest import SMALL_FILES, FileEntry, Manifest, TensorEntry
+from wire.manifest import SMALL_FILES, Base, FileEntry, Manifest, TensorEntry
 
 Keep = Callable[[Chunk, bytes], None]
 """Takes each chunk as it passes; called on a thread, one at a time. Its errors end the work."""
@@ -33,8 +35,10 @@ async def manifest_of(
 
     Raises:
         BadCheckpoint: it is no checkpoint of safetensors, or its files do not fit together.
+        BadNote: its word on what it was quantised from cannot be read.
         HubError: the hub did not deliver, or other bytes than it listed.
     """
+    base = await base_of(repo)
     small = await repo.small_files()
     files = [
         await asyncio.to_thread(_digest_file, name, small[name], keep)
@@ -62,7 +66,16 @@ async def manifest_of(
 
     await stream(repo, deliver, progress=progress)
     await _check(repo, {file: one.hexdigest() for file, one in sums.items()})
-    return Manifest(files=tuple(files), tensors=_entries(layout, chunks))
+    return Manifest(files=tuple(files), tensors=_entries(layout, chunks), base=base)
+
+
+async def base_of(repo: HubRepo) -> Base | None:
+    """What a checkpoint was quantised from; None of one that was not. Raises `BadNote`, `HubError`."""
+    if quantised.FILE not in repo.files:
+        return None
+    text = await repo.whole(quantised.FILE, quantised.MAX_BYTES)
+    note = quantised.decode(Path(str(repo.name)) / quantised.FILE, text)
+    return Base(note.model, note.weights)
 
 
 def _digest_file(name: str, data: bytes, keep: Keep | None) -> FileEntry:
