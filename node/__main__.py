@@ -20,6 +20,8 @@ from node.slices.errors import SliceError
 from node.status import StatusLine
 
 _INTERRUPTED: Final = 130
+_TALKATIVE: Final = ("httpx", "httpx2", "huggingface_hub")
+"""Libraries that log every request they make."""
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,6 +35,8 @@ def main() -> NoReturn:
         _end(_publish(models_cli.parse_publish(sys.argv[2:])))
     config = cli.parse()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         code = _serve(config, StatusLine(as_json=config.json))
     except KeyboardInterrupt:

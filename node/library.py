@@ -13,6 +13,7 @@ knows neither sessions nor torch.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ from node.stored_model import LocalModel, Model, StoredModel
 from wire.errors import InvalidValue
 from wire.manifest import Manifest
 from wire.types import Address, ModelId
+
+log = logging.getLogger(__name__)
 
 HUB_PREFIX: Final = "hf:"
 SLICE_FILES: Final = ("config.json",)
@@ -162,6 +165,8 @@ class Library:
         throttle = None if rate is None else Throttle(rate, rate)
         repo = await HubRepo.open(name, cache_dir=self._terms.cache_dir / "hub", throttle=throttle)
         self._repos.append(repo)
+        if repo.notice is not None:
+            log.warning("%s", repo.notice)
         full = f"{HUB_PREFIX}{name.repo}@{repo.commit}"
         known = await asyncio.to_thread(store.catalogue.called, full)
         manifest = None if known is None else await asyncio.to_thread(store.catalogue.manifest, known)
@@ -169,6 +174,8 @@ class Library:
         if manifest is None:
             manifest = await self._claimed(repo, files)
         if manifest is None and self._terms.reads_all and not self._terms.offline:
+            total = sum(one.size for one in repo.files.values()) / 1e9
+            log.info("nobody who can be asked has described %s: reading all of it once, %.1f GB", full, total)
             manifest, claimed = await manifest_of(repo, progress=progress), False
         if manifest is None:
             raise NotDescribed(
