@@ -26,7 +26,6 @@ from node.store.hub_errors import (
 from node.store.hub_name import HubName, is_commit
 from node.store.shard_index import is_plain
 
-DEFAULT_ENDPOINT: Final = "https://huggingface.co"
 LOOK_UP_TIMEOUT_S: Final = 10.0
 """How long a hub may say nothing while it is asked what it has."""
 _MAX_FILES: Final = 10_000
@@ -39,7 +38,7 @@ class Access:
     """Where a hub is, and how to ask it."""
 
     endpoint: str
-    """`https://huggingface.co`, without a slash at its end."""
+    """`https://hub.example`, without a slash at its end."""
     agent: str
     """What the program calls itself."""
     token: str | None = field(default=None, repr=False)
@@ -82,7 +81,7 @@ def access(token: str | None, endpoint: str | None) -> Access:
 
     # A constant of the library, made from a variable when somebody imported it; perhaps long before this line.
     constants.HF_HUB_DISABLE_TELEMETRY = True
-    place = (endpoint or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+    place = (endpoint or os.environ.get("HF_ENDPOINT") or constants._HF_DEFAULT_ENDPOINT).rstrip("/")
     parts = urlsplit(place)
     if (
         parts.scheme not in {"http", "https"}
@@ -92,7 +91,7 @@ def access(token: str | None, endpoint: str | None) -> Access:
     ):
         raise HubNotFound(
             "the address of the hub cannot be used",
-            "set HF_ENDPOINT to an address like https://huggingface.co",
+            "set HF_ENDPOINT to an address like https://hub.example",
             retry_after_s=None,
         )
     try:

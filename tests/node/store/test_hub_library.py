@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import HfApi, constants, hf_hub_download
 
 from node.store.hub_errors import HubBusy, HubError, HubGated, HubNotFound, HubOffline, HubWrongAnswer
-from node.store.hub_library import DEFAULT_ENDPOINT, RemoteFile, access, address, look_up
+from node.store.hub_library import RemoteFile, access, address, look_up
 from node.store.hub_name import HubName
 from tests.fakes.checkpoints import write_checkpoint
 from tests.fakes.hub import Answer, Fault, StandInHub, page, refuse, stall
@@ -193,7 +193,7 @@ def test_a_token_that_would_break_a_request_is_refused(token: str) -> None:
 def test_the_endpoint_is_the_one_given_or_the_variables_or_the_public_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert access(None, None).endpoint == DEFAULT_ENDPOINT
+    assert access(None, None).endpoint == constants._HF_DEFAULT_ENDPOINT
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:7/")
     assert access(None, None).endpoint == "http://127.0.0.1:7"
     there = access(None, "https://hub.example/")
