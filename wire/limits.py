@@ -141,5 +141,5 @@ MAX_SHARE_REQUESTS_PER_PEER: Final = 8
 """Security limit: answers under way to one peer, so that a few peers never take all places."""
 MAX_MANIFEST_REQUESTS: Final = 2
 """Security limit: answers under way that need a whole manifest in memory; others wait."""
-SHARE_CLOCK_SKEW_S: Final = 60
+SHARE_CLOCK_SKEW_S: Final = 60.0
 """How far the time in a signed request may be from the server's clock, either way."""
