@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 
 from node import daemon
+from node.auto import NothingFits
 from node.config import NodeConfig, SliceRequest
 from node.errors import NodeError
+from node.planning.cost import DEFAULT_CONTEXT, PROCESS_BYTES
 from node.slices import device
 from node.slices.errors import SliceError
+from node.slices.shape_of import read_shape
 from node.status import StatusLine
 from scripts.make_model import write_tiny
 from tests.fakes import gpu
+from wire.tensors import WeightFormat
 from wire.types import Address, LayerRange
 
 
@@ -142,3 +146,28 @@ async def test_a_port_in_use_is_told_before_anything_is_loaded(folder: Path, tmp
     running.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running.task
+
+
+async def test_a_host_that_chooses_takes_the_layers_that_its_peer_lacks(folder: Path, tmp_path: Path) -> None:
+    first = Running(folder, tmp_path / "first", "0:2")
+    address = Address.parse((await first.until("ready"))["address"])
+    shape = read_shape(folder)
+    three = (
+        PROCESS_BYTES + shape.slice_bytes + sum(one.weights[WeightFormat.NATIVE] for one in shape.layers[2:])
+    )
+    kv = shape.kv_bytes(LayerRange(2, 5), DEFAULT_CONTEXT)
+    memory = three + kv + shape.head[WeightFormat.NATIVE]
+    second = Running(folder, tmp_path / "second", None, auto=True, memory_bytes=memory, peers=(address,))
+    ready = await second.until("ready")
+    assert [(one["layers"], one["head"]) for one in ready["slices"]] == [("2:5", True)]
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await second.task
+    first.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first.task
+
+
+async def test_a_host_that_finds_nothing_to_fit_says_so(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(NothingFits, match="memory"):
+        await Running(folder, tmp_path, None, auto=True, memory_bytes=1_000).task
