@@ -25,7 +25,7 @@ from typing import Final, Self
 from node.paths import make_private
 from node.store import quota
 from node.store.catalogue import Catalogue, chunk_path
-from node.store.errors import CorruptChunk, QuotaExceeded, WrongBytes, unusable
+from node.store.errors import BadCheckpoint, CorruptChunk, QuotaExceeded, WrongBytes, unusable
 from node.store.lease import LeaseFile, listed
 from node.store.lock import FolderLock
 from node.store.shelf import Place
@@ -234,9 +234,18 @@ class Lease:
 
         Raises:
             QuotaExceeded: they do not fit beside what is in use; none of them is pinned.
+            BadCheckpoint: one of them has two sizes; none of them is pinned.
             StoreUnusable: the store cannot be changed.
         """
-        sizes = {one.digest: one.size for one in chunks if one.digest not in self._needed}
+        sizes: dict[bytes, int] = {}
+        for one in chunks:
+            known = self._needed.get(one.digest, sizes.get(one.digest, one.size))
+            if known != one.size:
+                raise BadCheckpoint(
+                    f"the manifest gives a chunk of {one.name} two sizes", "choose another model"
+                )
+            if one.digest not in self._needed:
+                sizes[one.digest] = one.size
         self.store.admit(sizes, self._file)
         self._needed.update(sizes)
 
