@@ -268,7 +268,9 @@ class Library:
             )
         peers = await self._peers()
         answers = await asyncio.gather(*(peer.learn(manifest) for peer in peers), return_exceptions=True)
-        found: list[Source] = [] if hub is None else [HubSource(hub, await hub.layout())]
+        found: list[Source] = []
+        if hub is not None:
+            found.append(hub_check.Witness(HubSource(hub, await hub.layout()), name))
         for peer, answer in zip(peers, answers, strict=True):
             if isinstance(answer, BaseException) and not isinstance(answer, SourceFailed):
                 raise answer

@@ -6,21 +6,21 @@ A model on this disk has everything. One of the store has its small files, and o
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, Self
 
+from node.hub_check import NotTheHubs
 from node.progress import stoppable
 from node.store import checkpoint, views
 from node.store.catalogue import chunks_of
 from node.store.chunks import Lease
 from node.store.distrust import Distrust
 from node.store.errors import CorruptChunk, StoreError
-from node.store.fetch import FetchReport, closing, fetch
+from node.store.fetch import FetchReport, fetch
 from node.store.source import Chunk, Source
 from wire.manifest import Manifest
 from wire.types import ModelId
@@ -29,10 +29,6 @@ log = logging.getLogger(__name__)
 
 _HUB: Final = 0
 """Where the hub stands among the sources."""
-
-
-class NotTheHubs(StoreError):
-    """What peers say a hub's checkpoint is differs from what the hub has."""
 
 
 class Model(Protocol):
@@ -127,14 +123,12 @@ class StoredModel:
     sources: Callable[[], Awaitable[Sequence[Source]]]
     """Asked for when something is missing; the hub, if the model is of one, is the first."""
     claimant: str | None
-    """The peer whose word on a hub's checkpoint the manifest is; None where no hub has to bear it out."""
+    """The peer whose word on a hub's checkpoint the manifest is; None where no hub has to bear it out any more."""
     cap: float | None
     """Bytes a second to download."""
     distrust: Distrust
     is_stored: bool = True
     _needed: list[Chunk] = field(default_factory=list)
-    _borne_out: bool = False
-    """Whether a chunk that came from the hub was what the claimant's manifest names."""
 
     @property
     def title(self) -> str:
@@ -180,7 +174,7 @@ class StoredModel:
     ) -> FetchReport | None:
         """See `Model`."""
         wanted = chunks_of(self.manifest, tensors=tensors, files=())
-        return await self._bring(wanted, progress, check=not self._borne_out)
+        return await self._bring(wanted, progress, check=True)
 
     async def need_chunks(self, digests: Collection[bytes]) -> FetchReport | None:
         """Bring chunks here by their digests. Raises `StoreError`."""
@@ -201,16 +195,20 @@ class StoredModel:
         if not missing:
             return None
         sources = await self.sources()
-        if self.claimant is None or not sources:
-            return await self._fetch(missing, sources, progress)
-        witness = _Witness(sources[_HUB], self.name)
         try:
-            if check:
-                await self._spot_check(missing, witness)
-            return await self._fetch(missing, [witness, *sources[_HUB + 1 :]], progress)
+            if check and self.claimant is not None:
+                # Of a claim one chunk comes from the hub that nobody could have foreseen.
+                await self._fetch([secrets.choice(missing)], sources[: _HUB + 1], None)
+            report = await self._fetch(missing, sources, progress)
         except NotTheHubs:
-            await asyncio.to_thread(self.distrust.remember, self.claimant)
+            await asyncio.to_thread(self.lease.store.catalogue.not_called, self.name)
+            if self.claimant is not None:
+                await asyncio.to_thread(self.distrust.remember, self.claimant)
             raise
+        if check and self.claimant is not None:
+            self.claimant = None
+            await asyncio.to_thread(self.lease.store.catalogue.used, self.weights, self.name)
+        return report
 
     async def _fetch(
         self, missing: Sequence[Chunk], sources: Sequence[Source], progress: Callable[[int, int], None] | None
@@ -224,53 +222,5 @@ class StoredModel:
             distrusted=self.distrust,
         )
 
-    async def _spot_check(self, missing: Sequence[Chunk], hub: Source) -> None:
-        """Get one chunk that nobody could have foreseen from the hub itself.
-
-        Raises:
-            NotTheHubs: it is another than the manifest names.
-        """
-        await self._fetch([secrets.choice(missing)], [hub], None)
-        self._borne_out = True
-        await asyncio.to_thread(self.lease.store.catalogue.used, self.weights, self.name)
-
     def _keep(self, chunk: Chunk, data: bytes) -> None:
         self.lease.put(chunk, data)
-
-
-@dataclass(frozen=True, slots=True)
-class _Witness:
-    """The hub, beside a manifest that is a peer's word; a `Source`. Where both differ it is the peer that is wrong."""
-
-    hub: Source
-    name: str
-    """Of the model."""
-
-    @property
-    def label(self) -> str:
-        """See `Source`."""
-        return self.hub.label
-
-    @property
-    def streams(self) -> int:
-        """See `Source`."""
-        return self.hub.streams
-
-    def holds(self, chunk: Chunk) -> bool:
-        """See `Source`."""
-        return self.hub.holds(chunk)
-
-    def batch(self, ranked: Sequence[Chunk], most_bytes: int) -> list[Chunk]:
-        """See `Source`."""
-        return self.hub.batch(ranked, most_bytes)
-
-    async def read(self, batch: Sequence[Chunk]) -> AsyncIterator[tuple[Chunk, bytes]]:
-        """See `Source`. Raises `NotTheHubs` for the first chunk that is another than the manifest names."""
-        async with closing(self.hub.read(batch)) as chunks:
-            async for chunk, data in chunks:
-                if (await asyncio.to_thread(hashlib.sha256, data)).digest() != chunk.digest:
-                    raise NotTheHubs(
-                        f"a peer's manifest of {self.name} names other bytes for {chunk.name} than the hub has",
-                        "start again, which asks other peers, or run `lamella-node publish` on the hub's name",
-                    )
-                yield chunk, data
