@@ -18,6 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -145,13 +146,16 @@ class ChunkStore:
         return wrong
 
     def prune(self, *, quota_bytes: int) -> quota.Removal:
-        """Remove what nobody needs until the chunks take at most `quota_bytes`; see `quota.choose`.
+        """Remove what nobody needs until the chunks take at most `quota_bytes`, or all of it; see `quota.choose`.
 
         Raises:
             StoreUnusable: a file cannot be removed.
         """
         with self.lock.held():
-            return self._make_room(listed(self.root / "leases"), quota_bytes)
+            needed = listed(self.root / "leases")
+            in_use = sum(map(quota.on_disk, needed.values()))
+            removal = self._make_room(needed, max(quota_bytes, in_use))
+            return replace(removal, short=max(0, in_use - quota_bytes))
 
     def admit(self, sizes: Mapping[bytes, int], file: LeaseFile) -> None:
         """List chunks in a lease once there is room for them; for `Lease`.
