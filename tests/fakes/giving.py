@@ -15,9 +15,13 @@ from node.store.chunks import ChunkStore
 from node.store.folder_shelf import FolderShelf
 from node.store.peer_source import Asker
 from node.store.share import ShareServer
-from node.store.share_auth import Gate, OpenGate
+from node.store.share_auth import Gate, OpenGate, SwarmGate
 from node.store.shelf import Place
+from node.transport.link import Link
+from node.transport.pool import LinkPool
 from wire.manifest import Manifest
+from wire.messages.base import Message
+from wire.messages.hosting import Describe, Hosting
 from wire.types import Address, ModelId
 
 ME = Identity.from_seed(bytes([77]) * 32)
@@ -33,8 +37,11 @@ class TellingShelf:
     """Whether it has any chunk, or only words."""
     asked: list[str] = field(default_factory=list)
     """Names it was asked for."""
+    given: list[bytes] = field(default_factory=list)
+    """Digests of chunks that it was asked for."""
 
     def locate(self, digest: bytes) -> Place | None:
+        self.given.append(digest)
         return self.known.locate(digest) if self.gives else None
 
     def manifest(self, model_id: ModelId) -> bytes | None:
@@ -65,6 +72,29 @@ async def giving(
         yield Neighbour(peer, await server.start(Address("127.0.0.1", 0)))
     finally:
         await server.close(grace_s=0.05)
+
+
+@asynccontextmanager
+async def hosting(shelf: TellingShelf, seed: int = 1, *, network: str = "main") -> AsyncIterator[Address]:
+    """A host that says over its links where it gives what is on a shelf; yields where its links are taken."""
+    gate = OpenGate() if network == "main" else SwarmGate()
+    async with giving(shelf, seed, gate=gate, network=network) as neighbour:
+
+        def on_message(link: Link, message: Message) -> None:
+            if isinstance(message, Describe):
+                link.send(Hosting(offers=(), draining=False, shares=neighbour.address.port))
+
+        pool = LinkPool(
+            Identity.from_seed(bytes([seed]) * 32),
+            network,
+            "test",
+            on_message=on_message,
+            on_closed=lambda *_: None,
+        )
+        try:
+            yield await pool.listen(Address("127.0.0.1", 0))
+        finally:
+            await pool.close()
 
 
 def library(home: Path, *peers: Neighbour, network: str = "main", **terms: Any) -> Library:
