@@ -26,7 +26,7 @@ from tests.fakes.giving import describe, giving, library, telling
 from tests.fakes.hub import StandInHub
 from tests.fakes.hub_machine import fresh_machine
 from wire import limits
-from wire.manifest import Base, Manifest, TensorEntry
+from wire.manifest import Base, Manifest
 from wire.tensors import WeightFormat
 from wire.types import ModelId
 
@@ -382,28 +382,3 @@ async def test_the_store_may_be_a_link_to_another_disk(full: str, folder: Path, 
         assert json.loads((model.folder / "config.json").read_text()) == {"num_hidden_layers": 2}
     assert (tmp_path / "disk" / "chunks").is_dir()
     assert is_here(tmp_path, manifest_of(folder), WANTED)
-
-
-async def test_a_manifest_that_gives_one_chunk_two_sizes_is_refused(folder: Path, tmp_path: Path) -> None:
-    found = manifest_of(folder)
-    first = found.tensors[2]
-    last = TensorEntry(name="x", dtype="U8", shape=(5,), size=5, chunks=(first.chunks[0],))
-    hostile = replace(found, tensors=(*found.tensors, last))
-    async with giving(telling(folder, manifest=hostile)) as peer, library(tmp_path, peer) as used:
-        model = await used.open(str(hostile.model_id), files=FILES)
-        with pytest.raises(StoreError, match="two sizes"):
-            await model.need([first.name, "x"])
-
-
-async def test_a_manifest_of_sizes_that_no_disk_has_is_refused_by_the_quota(
-    folder: Path, tmp_path: Path
-) -> None:
-    found = manifest_of(folder)
-    digests = tuple(number.to_bytes(32, "big") for number in range(30_000))
-    huge = TensorEntry(name="x", dtype="U8", shape=(1,), size=len(digests) * CHUNK, chunks=digests)
-    hostile = replace(found, tensors=(*found.tensors, huge))
-    peers = giving(telling(folder, manifest=hostile))
-    async with peers as peer, library(tmp_path, peer, quota_bytes=10**8) as used:
-        model = await used.open(str(hostile.model_id), files=FILES)
-        with pytest.raises(QuotaExceeded, match=r"0\.1\d GB would be in use"):
-            await model.need(["x"])

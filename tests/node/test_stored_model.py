@@ -6,6 +6,7 @@ import errno
 import hashlib
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from node.hub_check import NotTheHubs, Witness
 from node.store.catalogue import chunks_of, manifest_chunk
 from node.store.chunks import ChunkStore
 from node.store.distrust import Distrust
-from node.store.errors import DiskFull, NotFetched, StoreError, StoreUnusable
+from node.store.errors import (
+    BadCheckpoint,
+    DiskFull,
+    NotFetched,
+    QuotaExceeded,
+    StoreError,
+    StoreUnusable,
+)
 from node.store.source import Chunk, Source
 from node.store.views import place
 from node.stored_model import LocalModel, StoredModel
@@ -271,6 +279,29 @@ async def test_a_store_that_cannot_be_written_is_told(
     monkeypatch.setattr(Path, "open", read_only)
     with pytest.raises(StoreUnusable, match=r"cannot be used \(Read-only file system\); check the folder"):
         await machine.model.need(LAYERS)
+
+
+async def test_a_manifest_that_gives_one_chunk_two_sizes_is_refused(tmp_path: Path) -> None:
+    found = manifest_of()
+    other = TensorEntry(name="x", dtype="U8", shape=(5,), size=5, chunks=found.tensors[0].chunks[:1])
+    machine = Machine(tmp_path, peer(), manifest=replace(found, tensors=(*found.tensors, other)))
+    with pytest.raises(BadCheckpoint, match="gives a chunk of x two sizes"):
+        await machine.model.need([LAYERS[0], "x"])
+    await machine.model.need([LAYERS[0]])
+    with pytest.raises(BadCheckpoint, match="gives a chunk of x two sizes"):
+        await machine.model.need(["x"])
+
+
+async def test_a_manifest_of_sizes_that_no_disk_has_is_refused_by_the_quota(tmp_path: Path) -> None:
+    digests = tuple(number.to_bytes(32, "big") for number in range(5_000))
+    huge = TensorEntry(name="x", dtype="U8", shape=(1,), size=len(digests) * CHUNK, chunks=digests)
+    source = peer()
+    machine = Machine(tmp_path, source, manifest=replace(manifest_of(), tensors=(huge,)))
+    machine.store.quota_bytes = 10**7
+    with pytest.raises(QuotaExceeded, match=r"0\.02 GB would be in use .*raise --disk"):
+        await machine.model.need(["x"])
+    assert source.batches == []
+    assert machine.asked == 0
 
 
 def test_a_quantised_model_serves_the_one_it_was_made_from(tmp_path: Path) -> None:
