@@ -65,7 +65,8 @@ def take(store: ChunkStore) -> Inventory:
         known.add(entry.model.digest)
         base = None if manifest is None else manifest.base
         tensors = [] if manifest is None else manifest.tensors
-        whole = {one.name for one in tensors if all(sizes.get(digest) is not None for digest in one.chunks)}
+        have = {one.digest for one in here}
+        whole = {one.name for one in tensors if have.issuperset(one.chunks)}
         holdings.append(
             Holding(
                 model=str(entry.model),

@@ -48,10 +48,16 @@ SLICE_FILES: Final = ("config.json",)
 """The small files that a host needs; the others are for who makes tokens of text."""
 MOST_PEERS: Final = 64
 """Peers that are asked for one model; more make nothing faster."""
+_REASONS: Final = 3
+"""Peers whose answers an error tells."""
 
 
 class NotDescribed(StoreError):
     """Nobody who can be asked has a manifest of the model."""
+
+
+class NotToFetch(StoreError):
+    """Something is missing, and this process was told to fetch nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,8 @@ class Library:
         self._leases: list[Lease] = []
         self._repos: list[HubRepo] = []
         self._distrust = Distrust(terms.cache_dir / "distrusted.json")
+        rate = terms.download_bytes_per_s
+        self._throttle = None if rate is None else Throttle(rate, rate)
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,37 +162,47 @@ class Library:
         store = await self._store()
         manifest = await asyncio.to_thread(store.catalogue.manifest, model)
         if manifest is None:
-            manifest = await self._told(model)
-        return await self._stored(name, manifest, hub=None, check=False)
+            manifest = await self._manifest(model)
+        return await self._stored(name, manifest, hub=None, claimant=None)
 
     async def _of_hub(
         self, name: HubName, files: Iterable[str] | None, progress: Callable[[float], None] | None
     ) -> StoredModel:
         store = await self._store()
-        rate = self._terms.download_bytes_per_s
-        throttle = None if rate is None else Throttle(rate, rate)
-        repo = await HubRepo.open(name, cache_dir=self._terms.cache_dir / "hub", throttle=throttle)
-        self._repos.append(repo)
-        if repo.notice is not None:
-            log.warning("%s", repo.notice)
+        repo = await self._repo(name)
         full = f"{HUB_PREFIX}{name.repo}@{repo.commit}"
         known = await asyncio.to_thread(store.catalogue.called, full)
         manifest = None if known is None else await asyncio.to_thread(store.catalogue.manifest, known)
-        claimed = manifest is None
-        if manifest is None:
-            manifest = await self._claimed(repo, files)
-        if manifest is None and self._terms.reads_all and not self._terms.offline:
+        if manifest is not None:
+            return await self._stored(full, manifest, hub=repo, claimant=None)
+        claim, reasons = await self._claimed(repo, files)
+        if claim is not None:
+            return await self._stored(full, claim.manifest, hub=repo, claimant=claim.peer)
+        if self._terms.reads_all and not self._terms.offline:
             total = sum(one.size for one in repo.files.values()) / 1e9
             log.info("nobody who can be asked has described %s: reading all of it once, %.1f GB", full, total)
-            manifest, claimed = await manifest_of(repo, progress=progress), False
-        if manifest is None:
-            raise NotDescribed(
-                f"no manifest of {full} is here, and no peer that could be asked has one",
-                f"run `lamella-node publish {full}` once on a machine, or name a host of it with --peer",
+            return await self._stored(
+                full, await manifest_of(repo, progress=progress), hub=repo, claimant=None
             )
-        return await self._stored(full, manifest, hub=repo, check=claimed)
+        raise NotDescribed(
+            f"no manifest of {full} is here, and no peer that could be asked has one{_told(reasons)}",
+            f"run `lamella-node publish {full}` once on a machine, or name a host of it with --peer",
+        )
 
-    async def _told(self, model: ModelId) -> Manifest:
+    async def _repo(self, name: HubName) -> HubRepo:
+        """A hub's repository, kept open until this is closed."""
+        cache_dir = self._terms.cache_dir / "hub"
+        repo = (
+            await HubRepo.kept(name, cache_dir=cache_dir)
+            if self._terms.offline
+            else await HubRepo.open(name, cache_dir=cache_dir, throttle=self._throttle)
+        )
+        self._repos.append(repo)
+        if repo.notice is not None:
+            log.warning("%s", repo.notice)
+        return repo
+
+    async def _manifest(self, model: ModelId) -> Manifest:
         """The manifest of a model as peers have it, which the id proves. Raises `NotDescribed`."""
         reasons = []
         for peer in await self._peers():
@@ -192,31 +210,34 @@ class Library:
                 return await peer.manifest(model)
             except SourceFailed as error:
                 reasons.append(error.cause)
-        asked = f" ({'; '.join(reasons[:3])})" if reasons else ""
         raise NotDescribed(
-            f"model {model} is not in the store, and no peer gave its manifest{asked}",
+            f"model {model} is not in the store, and no peer gave its manifest{_told(reasons)}",
             "name a host of it with --peer, or run `lamella-node publish` where the model is",
         )
 
-    async def _claimed(self, repo: HubRepo, files: Iterable[str] | None) -> Manifest | None:
-        """What a peer says a hub's checkpoint is, once the hub has confirmed what it can; None when nobody says."""
+    async def _claimed(self, repo: HubRepo, files: Iterable[str] | None) -> tuple[_Claim | None, list[str]]:
+        """What a peer says a hub's checkpoint is and the hub confirms as far as it can; else why none is believed."""
+        reasons = []
         for peer in await self._peers():
             try:
                 model = await peer.named(repo.name.repo, repo.commit)
                 if model is None:
+                    reasons.append(f"{peer.label} does not know it")
                     continue
                 manifest = await peer.manifest(model)
                 await hub_check.check_claim(repo, manifest, files)
-            except hub_check.ClaimRefused:
-                self._distrust.remember(peer.label)
-            except SourceFailed:
-                continue
+            except hub_check.ClaimRefused as error:
+                log.warning("%s is not believed any more: %s", peer.label, error.cause)
+                reasons.append(f"{peer.label} was not believed: {error.cause}")
+                await asyncio.to_thread(self._distrust.remember, peer.label)
+            except SourceFailed as error:
+                reasons.append(error.cause)
             else:
-                return manifest
-        return None
+                return _Claim(peer.label, manifest), reasons
+        return None, reasons
 
     async def _stored(
-        self, name: str, manifest: Manifest, *, hub: HubRepo | None, check: bool
+        self, name: str, manifest: Manifest, *, hub: HubRepo | None, claimant: str | None
     ) -> StoredModel:
         store = await self._store()
         lease = await asyncio.to_thread(store.lease)
@@ -226,26 +247,31 @@ class Library:
         await asyncio.to_thread(lease.pin, [chunk])
         await asyncio.to_thread(lease.put, chunk, data)
         # A claim is noted once a chunk from the hub has borne it out.
-        known = [] if check or name == str(manifest.model_id) else [name]
+        known = [] if claimant is not None or name == str(manifest.model_id) else [name]
         await asyncio.to_thread(store.catalogue.used, manifest.model_id, *known)
         return StoredModel(
             name=name,
             manifest=manifest,
             lease=lease,
-            folder=await asyncio.to_thread(views.view, store, manifest.model_id, manifest),
-            sources=lambda: self._sources(manifest, hub),
-            hub_first=check,
+            folder=views.place(store, manifest.model_id),
+            sources=lambda: self._sources(name, manifest, hub),
+            claimant=claimant,
             cap=self._terms.download_bytes_per_s,
             distrust=self._distrust,
         )
 
-    async def _sources(self, manifest: Manifest, hub: HubRepo | None) -> list[Source]:
-        """Everybody who may have chunks of a model, the hub first."""
+    async def _sources(self, name: str, manifest: Manifest, hub: HubRepo | None) -> list[Source]:
+        """Everybody who may have chunks of a model, the hub first. Raises `NotToFetch`."""
         if self._terms.offline:
-            return []
+            raise NotToFetch(
+                f"parts of {name} that are needed are not here, and this process is told to fetch nothing",
+                "start once without --offline",
+            )
         peers = await self._peers()
         answers = await asyncio.gather(*(peer.learn(manifest) for peer in peers), return_exceptions=True)
-        found: list[Source] = [] if hub is None else [HubSource(hub, await hub.layout())]
+        found: list[Source] = []
+        if hub is not None:
+            found.append(hub_check.Witness(HubSource(hub, await hub.layout()), name))
         for peer, answer in zip(peers, answers, strict=True):
             if isinstance(answer, BaseException) and not isinstance(answer, SourceFailed):
                 raise answer
@@ -270,3 +296,16 @@ class Library:
                 lambda: ChunkStore(self._terms.root, quota_bytes=self._terms.quota_bytes)
             )
         return self._opened
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a peer says a hub's checkpoint is."""
+
+    peer: str
+    """Its label."""
+    manifest: Manifest
+
+
+def _told(reasons: Sequence[str]) -> str:
+    return f" ({'; '.join(reasons[:_REASONS])})" if reasons else ""

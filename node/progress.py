@@ -1,16 +1,25 @@
-"""How far a long step is and how long it will still take, once it has taken long enough to be told."""
+"""How far a long step is and how long it will still take, once it has taken long enough to be told; and its end."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
+from node.errors import NodeError
 from node.status import StatusLine
 
 QUIET_S: Final = 2.0
 """What is done sooner is not worth a line."""
 _BETWEEN_S: Final = 0.2
+
+T = TypeVar("T")
+
+
+class Stopped(NodeError):
+    """A long step was given up before its end."""
 
 
 class Progress:
@@ -31,6 +40,31 @@ class Progress:
         self._told = elapsed
         left = elapsed * (1 - fraction) / fraction
         self._status.progress(f"{self._what}, {duration(left)} left", fraction)
+
+
+async def stoppable(
+    work: Callable[[Callable[[float], None]], T], told: Callable[[float], None] | None = None
+) -> T:
+    """Do something long on a thread; when this is cancelled, it ends there as well, where it tells its progress.
+
+    Without that a program that was told to stop would wait until all of a checkpoint is read.
+
+    Args:
+        work: given what to tell its progress to.
+        told: is told it in turn, on that thread.
+    """
+    stopped = threading.Event()
+
+    def tell(fraction: float) -> None:
+        if stopped.is_set():
+            raise Stopped("a stop was asked for in the middle", "start again")
+        if told is not None:
+            told(fraction)
+
+    try:
+        return await asyncio.to_thread(work, tell)
+    finally:
+        stopped.set()
 
 
 def duration(seconds: float) -> str:

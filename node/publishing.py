@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 from node import paths
 from node.inventory import size
 from node.library import HUB_PREFIX
 from node.models_cli import PublishConfig
-from node.progress import Progress
+from node.progress import Progress, stoppable
 from node.status import StatusLine
 from node.store import checkpoint
 from node.store.catalogue import manifest_chunk
@@ -27,6 +28,9 @@ class CannotWriteManifest(StoreError):
 
 async def run(config: PublishConfig, status: StatusLine) -> None:
     """Describe a model. Raises `NodeError`."""
+    if config.out is not None:
+        # Before hours of reading.
+        _check_free(config.out)
     progress = Progress(status, f"reading {config.model}")
     if config.model.startswith(HUB_PREFIX):
         name = HubName.parse(config.model)
@@ -36,13 +40,13 @@ async def run(config: PublishConfig, status: StatusLine) -> None:
     else:
         folder = await asyncio.to_thread(checkpoint.resolve, config.model)
         full = str(folder)
-        manifest = await asyncio.to_thread(
-            checkpoint.manifest_of, folder, cache_dir=paths.cache_dir(), progress=progress
+        manifest = await stoppable(
+            lambda tell: checkpoint.manifest_of(folder, cache_dir=paths.cache_dir(), progress=tell), progress
         )
     data = manifest.encode()
     await asyncio.to_thread(_keep, manifest, data, full)
     if config.out is not None:
-        await asyncio.to_thread(_write, config, data)
+        await asyncio.to_thread(_write, config.out, data)
     total = sum(one.size for one in manifest.tensors) + sum(one.size for one in manifest.files)
     base = None if manifest.base is None else str(manifest.base.model)
     of = "" if manifest.base is None else f", {manifest.base.weights.value} of {base}"
@@ -69,15 +73,23 @@ def _keep(manifest: Manifest, data: bytes, name: str) -> None:
         store.catalogue.used(manifest.model_id, name)
 
 
-def _write(config: PublishConfig, data: bytes) -> None:
-    if config.out is None:
-        return
+def _check_free(out: Path) -> None:
+    if out.exists() or out.is_symlink():
+        raise CannotWriteManifest(f"{out} exists already", "name another file with --out")
+
+
+def _write(out: Path, data: bytes) -> None:
+    """Write a new file, whole or not at all. Raises `CannotWriteManifest`."""
     try:
-        with config.out.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with out.open("xb") as file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                out.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise CannotWriteManifest(
-            f"{config.out} cannot be written ({error.strerror})", "name another file with --out"
+            f"{out} cannot be written ({error.strerror})", "name another file with --out"
         ) from error

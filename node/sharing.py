@@ -9,6 +9,7 @@ from crypto.identity import PeerId
 from node import paths
 from node.config import NodeConfig
 from node.errors import NodeError
+from node.progress import stoppable
 from node.store import checkpoint
 from node.store.folder_shelf import FolderShelf
 from node.store.share import ShareServer, ShareTerms
@@ -26,7 +27,7 @@ class Sharing:
     def __init__(self, me: PeerId, config: NodeConfig) -> None:
         self._config = config
         self._shelves = Shelves()
-        self._stores: set[object] = set()
+        self._offered: set[object] = set()
         self._reading: set[asyncio.Task[None]] = set()
         # In a swarm of its own only those who know its name are given anything.
         gate = OpenGate() if config.network == DEFAULT_NETWORK else SwarmGate()
@@ -51,10 +52,11 @@ class Sharing:
         if not self._config.shares:
             return
         if isinstance(model, StoredModel):
-            if model.lease.store not in self._stores:
-                self._stores.add(model.lease.store)
+            if model.lease.store not in self._offered:
+                self._offered.add(model.lease.store)
                 self._shelves.add(StoreShelf(model.lease.store))
-        elif isinstance(model, LocalModel):
+        elif isinstance(model, LocalModel) and model.folder not in self._offered:
+            self._offered.add(model.folder)
             task = asyncio.create_task(self._read(model))
             self._reading.add(task)
             task.add_done_callback(self._reading.discard)
@@ -63,13 +65,15 @@ class Sharing:
         """Give nothing any more."""
         for task in self._reading:
             task.cancel()
+        if self._reading:
+            await asyncio.wait(self._reading)
         await self._server.close()
 
     async def _read(self, model: LocalModel) -> None:
         """Find out where the chunks of a folder lie; a quantised one is read whole for that, the first time."""
         try:
-            manifest = await asyncio.to_thread(
-                checkpoint.manifest_of, model.folder, cache_dir=paths.cache_dir()
+            manifest = await stoppable(
+                lambda tell: checkpoint.manifest_of(model.folder, cache_dir=paths.cache_dir(), progress=tell)
             )
             self._shelves.add(await asyncio.to_thread(FolderShelf.described, model.folder, manifest))
         except NodeError as error:

@@ -6,28 +6,29 @@ A model on this disk has everything. One of the store has its small files, and o
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, Self
 
+from node.hub_check import NotTheHubs
+from node.progress import stoppable
 from node.store import checkpoint, views
 from node.store.catalogue import chunks_of
 from node.store.chunks import Lease
 from node.store.distrust import Distrust
-from node.store.errors import StoreError, WrongBytes
+from node.store.errors import CorruptChunk, StoreError
 from node.store.fetch import FetchReport, fetch
 from node.store.source import Chunk, Source
 from wire.manifest import Manifest
 from wire.types import ModelId
 
+log = logging.getLogger(__name__)
+
 _HUB: Final = 0
 """Where the hub stands among the sources."""
-
-
-class NotTheHubs(StoreError):
-    """What peers say a hub's checkpoint is differs from what the hub has."""
 
 
 class Model(Protocol):
@@ -91,7 +92,9 @@ class LocalModel:
         cls, folder: Path, *, cache_dir: Path, progress: Callable[[float], None] | None = None
     ) -> Self:
         """Learn which model it is, by reading all of it the first time. Raises `StoreError`."""
-        model = await asyncio.to_thread(checkpoint.model_id, folder, cache_dir=cache_dir, progress=progress)
+        model = await stoppable(
+            lambda tell: checkpoint.model_id(folder, cache_dir=cache_dir, progress=tell), progress
+        )
         return cls(name=str(folder), folder=folder, model=model)
 
     async def need(
@@ -116,10 +119,11 @@ class StoredModel:
     manifest: Manifest
     lease: Lease
     folder: Path
+    """Its small files are there from the first `need_files` on."""
     sources: Callable[[], Awaitable[Sequence[Source]]]
     """Asked for when something is missing; the hub, if the model is of one, is the first."""
-    hub_first: bool
-    """Whether the manifest is a peer's word on a hub's checkpoint, so that one chunk must come from the hub."""
+    claimant: str | None
+    """The peer whose word on a hub's checkpoint the manifest is; None where no hub has to bear it out any more."""
     cap: float | None
     """Bytes a second to download."""
     distrust: Distrust
@@ -143,8 +147,24 @@ class StoredModel:
         return self.manifest.model_id
 
     async def need_files(self, names: Iterable[str] | None) -> None:
-        """Bring small files here, all when `names` is None, and show them in the folder. Raises `StoreError`."""
-        await self._bring(chunks_of(self.manifest, tensors=(), files=names), None, check=False)
+        """Bring small files here, all when `names` is None, and show them in the folder.
+
+        One that is here and damaged is fetched anew. Raises `StoreError`.
+        """
+        wanted = chunks_of(self.manifest, tensors=(), files=names)
+        for _ in self.manifest.files:
+            await self._bring(wanted, None, check=False)
+            try:
+                await self._show()
+            except CorruptChunk as error:
+                log.warning("%s; fetching it anew", error.cause)
+                await asyncio.to_thread(self.lease.store.discard, error.digest)
+            else:
+                return
+        await self._bring(wanted, None, check=False)
+        await self._show()
+
+    async def _show(self) -> None:
         self.folder = await asyncio.to_thread(
             views.view, self.lease.store, self.manifest.model_id, self.manifest
         )
@@ -154,7 +174,7 @@ class StoredModel:
     ) -> FetchReport | None:
         """See `Model`."""
         wanted = chunks_of(self.manifest, tensors=tensors, files=())
-        return await self._bring(wanted, progress, check=self.hub_first)
+        return await self._bring(wanted, progress, check=True)
 
     async def need_chunks(self, digests: Collection[bytes]) -> FetchReport | None:
         """Bring chunks here by their digests. Raises `StoreError`."""
@@ -175,35 +195,32 @@ class StoredModel:
         if not missing:
             return None
         sources = await self.sources()
-        if check and sources:
-            missing = await self._spot_check(missing, sources[_HUB])
+        try:
+            if check and self.claimant is not None:
+                # Of a claim one chunk comes from the hub that nobody could have foreseen.
+                await self._fetch([secrets.choice(missing)], sources[: _HUB + 1], None)
+            report = await self._fetch(missing, sources, progress)
+        except NotTheHubs:
+            await asyncio.to_thread(self.lease.store.catalogue.not_called, self.name)
+            if self.claimant is not None:
+                await asyncio.to_thread(self.distrust.remember, self.claimant)
+            raise
+        if check and self.claimant is not None:
+            self.claimant = None
+            await asyncio.to_thread(self.lease.store.catalogue.used, self.weights, self.name)
+        return report
+
+    async def _fetch(
+        self, missing: Sequence[Chunk], sources: Sequence[Source], progress: Callable[[int, int], None] | None
+    ) -> FetchReport:
         return await fetch(
-            missing,
+            await asyncio.to_thread(self.lease.store.missing, missing),
             sources,
             keep=self._keep,
             cap=self.cap,
             progress=progress,
             distrusted=self.distrust,
         )
-
-    async def _spot_check(self, missing: Sequence[Chunk], hub: Source) -> list[Chunk]:
-        """Get one chunk that nobody could have foreseen from the hub itself.
-
-        Raises:
-            NotTheHubs: it is another than the manifest names.
-        """
-        chosen = secrets.choice(missing)
-        async for chunk, data in hub.read([chosen]):
-            try:
-                await asyncio.to_thread(self._keep, chunk, data)
-            except WrongBytes as error:
-                raise NotTheHubs(
-                    f"a peer's manifest of {self.name} names other bytes for {chunk.name} than the hub has",
-                    "ask other peers, or run `lamella-node publish` on the hub's name to describe it yourself",
-                ) from error
-        self.hub_first = False
-        await asyncio.to_thread(self.lease.store.catalogue.used, self.weights, self.name)
-        return [one for one in missing if one is not chosen]
 
     def _keep(self, chunk: Chunk, data: bytes) -> None:
         self.lease.put(chunk, data)

@@ -6,10 +6,10 @@ import asyncio
 
 from node import inventory, keyfile, paths
 from node.inventory import size
-from node.library import Library, LibraryTerms
+from node.library import HUB_PREFIX, Library, LibraryTerms
 from node.models_cli import ModelsConfig
 from node.neighbours import Neighbours
-from node.progress import Progress
+from node.progress import Progress, stoppable
 from node.status import StatusLine
 from node.store import views
 from node.store.catalogue import chunks_of
@@ -60,25 +60,27 @@ def _forget(store: ChunkStore, model: ModelId, status: StatusLine) -> None:
 
 async def _check(store: ChunkStore, config: ModelsConfig, status: StatusLine) -> bool:
     progress = Progress(status, "checking")
-    wrong = await asyncio.to_thread(store.check, progress)
+    wrong = await stoppable(store.check, progress)
     status.say("checked", f"{len(wrong)} chunks are damaged", damaged=[one.hex() for one in wrong])
     if not wrong or not config.repair:
         return not wrong
     # Not counted as here any more, so that nobody fetches them from this machine.
     for digest in wrong:
         await asyncio.to_thread(store.discard, digest)
-    mended = await _mend(store, config, set(wrong), status)
+    whole = await _mend(store, config, set(wrong), status)
+    mended = sum(store.locate(digest) is not None for digest in wrong)
     status.say(
         "repaired",
-        f"fetched {mended} of them anew; the others are fetched when a host needs them",
+        f"fetched {mended} of them anew"
+        + ("" if whole else "; the others are fetched when a host needs them"),
         mended=mended,
         removed=len(wrong) - mended,
     )
-    return True
+    return whole
 
 
-async def _mend(store: ChunkStore, config: ModelsConfig, wrong: set[bytes], status: StatusLine) -> int:
-    """Fetch chunks anew for each model that names them; returns how many came."""
+async def _mend(store: ChunkStore, config: ModelsConfig, wrong: set[bytes], status: StatusLine) -> bool:
+    """Fetch chunks anew for each model that names them; returns whether all of those came."""
     identity = keyfile.load_or_create(paths.identity_file())
     neighbours = Neighbours(config.peers)
     pool = LinkPool(
@@ -91,27 +93,27 @@ async def _mend(store: ChunkStore, config: ModelsConfig, wrong: set[bytes], stat
     neighbours.connect(pool)
     terms = LibraryTerms(root=paths.weights_dir(), cache_dir=paths.cache_dir())
     asker = Asker(identity=identity, network=config.network)
+    whole = True
     try:
         async with Library(terms, neighbours=neighbours.sharing, asker=asker) as library:
             for entry in store.catalogue.entries():
                 manifest = store.catalogue.manifest(entry.model)
-                tensors = (
-                    [one.digest for one in chunks_of(manifest, files=()) if one.digest in wrong]
-                    if manifest is not None
-                    else []
-                )
-                if tensors:
-                    name = next((one for one in entry.names if one.startswith("hf:")), str(entry.model))
-                    await _fetch_again(library, name, set(tensors), status)
+                # Without its manifest nobody knows which chunks are the model's; that is one of those that are wrong.
+                lost = entry.model.digest in wrong
+                if lost or (manifest is not None and any(one.digest in wrong for one in chunks_of(manifest))):
+                    name = next((one for one in entry.names if one.startswith(HUB_PREFIX)), str(entry.model))
+                    whole &= await _fetch_again(library, name, wrong, status)
     finally:
         await pool.close()
-    return sum(store.locate(digest) is not None for digest in wrong)
+    return whole
 
 
-async def _fetch_again(library: Library, name: str, digests: set[bytes], status: StatusLine) -> None:
+async def _fetch_again(library: Library, name: str, digests: set[bytes], status: StatusLine) -> bool:
     try:
         model = await library.open(name, files=())
         if isinstance(model, StoredModel):
             await model.need_chunks(digests)
     except StoreError as error:
         status.say("not-repaired", f"{name}: {error}", model=name, message=str(error))
+        return False
+    return True

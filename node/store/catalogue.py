@@ -127,6 +127,13 @@ class Catalogue:
         """The model that is known by a name. Raises `StoreUnusable`."""
         return next((one.model for one in self.entries() if name in one.names), None)
 
+    def not_called(self, name: str) -> None:
+        """Forget which model a name is of. Raises `StoreUnusable`."""
+        with self._lock.held():
+            for entry in self.entries():
+                if name in entry.names:
+                    self._write(replace(entry, names=tuple(one for one in entry.names if one != name)))
+
     def used_last(self) -> Iterator[list[bytes]]:
         """The digests of each model's chunks, manifest included, the model used longest ago first."""
         for entry in reversed(self.entries()):

@@ -18,6 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -25,7 +26,7 @@ from typing import Final, Self
 from node.paths import make_private
 from node.store import quota
 from node.store.catalogue import Catalogue, chunk_path
-from node.store.errors import CorruptChunk, QuotaExceeded, WrongBytes, unusable
+from node.store.errors import BadCheckpoint, CorruptChunk, QuotaExceeded, WrongBytes, unusable
 from node.store.lease import LeaseFile, listed
 from node.store.lock import FolderLock
 from node.store.shelf import Place
@@ -145,13 +146,16 @@ class ChunkStore:
         return wrong
 
     def prune(self, *, quota_bytes: int) -> quota.Removal:
-        """Remove what nobody needs until the chunks take at most `quota_bytes`; see `quota.choose`.
+        """Remove what nobody needs until the chunks take at most `quota_bytes`, or all of it; see `quota.choose`.
 
         Raises:
             StoreUnusable: a file cannot be removed.
         """
         with self.lock.held():
-            return self._make_room(listed(self.root / "leases"), quota_bytes)
+            needed = listed(self.root / "leases")
+            in_use = sum(map(quota.on_disk, needed.values()))
+            removal = self._make_room(needed, max(quota_bytes, in_use))
+            return replace(removal, short=max(0, in_use - quota_bytes))
 
     def admit(self, sizes: Mapping[bytes, int], file: LeaseFile) -> None:
         """List chunks in a lease once there is room for them; for `Lease`.
@@ -234,9 +238,18 @@ class Lease:
 
         Raises:
             QuotaExceeded: they do not fit beside what is in use; none of them is pinned.
+            BadCheckpoint: one of them has two sizes; none of them is pinned.
             StoreUnusable: the store cannot be changed.
         """
-        sizes = {one.digest: one.size for one in chunks if one.digest not in self._needed}
+        sizes: dict[bytes, int] = {}
+        for one in chunks:
+            known = self._needed.get(one.digest, sizes.get(one.digest, one.size))
+            if known != one.size:
+                raise BadCheckpoint(
+                    f"the manifest gives a chunk of {one.name} two sizes", "choose another model"
+                )
+            if one.digest not in self._needed:
+                sizes[one.digest] = one.size
         self.store.admit(sizes, self._file)
         self._needed.update(sizes)
 

@@ -181,7 +181,7 @@ class _Fetch:
         room = max(one.size for one in read.batch)
         self._schedule.pause(read, monotonic())
         try:
-            async with _closing(self._sources[read.source].read(read.batch)) as stream:
+            async with closing(self._sources[read.source].read(read.batch)) as stream:
                 while True:
                     await self._room.enter(room)
                     self._schedule.listen(read, monotonic())
@@ -232,7 +232,7 @@ async def _workers() -> AsyncIterator[ThreadPoolExecutor]:
 
 
 @asynccontextmanager
-async def _closing(
+async def closing(
     stream: AsyncIterator[tuple[Chunk, bytes]],
 ) -> AsyncIterator[AsyncIterator[tuple[Chunk, bytes]]]:
     """End a source's read when the block ends, so that its connection is closed now and not some time later."""

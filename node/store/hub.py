@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -88,6 +89,30 @@ class HubRepo:
         repo.notice = notice
         return repo
 
+    @classmethod
+    async def kept(cls, name: HubName, *, cache_dir: Path) -> Self:
+        """Take a model as it was the last time, and ask nobody, neither now nor later.
+
+        Args:
+            cache_dir: as it was given to `open`.
+
+        Raises:
+            HubOffline: nothing was kept of it.
+        """
+        access = replace(await asyncio.to_thread(hub_library.access, None, None), offline=True)
+        cache = HubCache(cache_dir, access.endpoint, name.repo)
+        listing, pin = await asyncio.to_thread(_known, name, cache)
+        if listing is None:
+            raise HubOffline(
+                f"this machine is told not to ask the hub, and nothing is kept here of {name}",
+                "start once without --offline",
+                retry_after_s=None,
+            )
+        repo = cls(name, listing, HubHttp(access), cache, Patience())
+        if pin is not None and not is_commit(name.revision):
+            repo.notice = f"offline, using commit {pin.commit[:12]} of {name} fetched on {pin.date}"
+        return repo
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -161,9 +186,7 @@ async def _pin(
     access: Access, name: HubName, cache: HubCache, patience: Patience
 ) -> tuple[Listing, str | None]:
     """The commit of a revision, from the hub or, when it does not answer, as it was the last time; and a notice."""
-    pin: Pin | None = await asyncio.to_thread(cache.pinned, name)
-    commit = name.revision if is_commit(name.revision) else pin.commit if pin is not None else None
-    kept = await asyncio.to_thread(cache.listing, commit) if commit is not None else None
+    kept, pin = await asyncio.to_thread(_known, name, cache)
     if kept is not None and is_commit(name.revision):
         return kept, None
 
@@ -194,6 +217,13 @@ async def _pin(
     await asyncio.to_thread(cache.keep_listing, listing)
     await asyncio.to_thread(cache.pin, name, listing.commit)
     return listing, None
+
+
+def _known(name: HubName, cache: HubCache) -> tuple[Listing | None, Pin | None]:
+    """What is kept of a revision, and since when it is known which commit it is. Reads the disk."""
+    pin = cache.pinned(name)
+    commit = name.revision if is_commit(name.revision) else pin.commit if pin is not None else None
+    return (None if commit is None else cache.listing(commit)), pin
 
 
 def _is_named(oid: str, data: bytes) -> bool:

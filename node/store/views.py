@@ -29,6 +29,11 @@ _UP: Final = Path("..", "..")
 """From a view to the store; links are relative, so that a store can be moved."""
 
 
+def place(store: ChunkStore, model: ModelId) -> Path:
+    """Where the folder of a model is, or would be."""
+    return store.root / "views" / str(model)
+
+
 def view(store: ChunkStore, model: ModelId, manifest: Manifest) -> Path:
     """Return the folder of a model, with those of its small files that are in the store, each checked now.
 
@@ -41,7 +46,7 @@ def view(store: ChunkStore, model: ModelId, manifest: Manifest) -> Path:
         if store.has(chunk):
             store.read(chunk)
             links[chunk.name] = chunk.digest
-    folder = store.root / "views" / str(model)
+    folder = place(store, model)
     with store.lock.held():
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -59,7 +64,7 @@ def view(store: ChunkStore, model: ModelId, manifest: Manifest) -> Path:
 def remove(store: ChunkStore, model: ModelId) -> None:
     """Remove the folder of a model. Raises `StoreUnusable`."""
     with store.lock.held():
-        folder = store.root / "views" / str(model)
+        folder = place(store, model)
         try:
             if folder.is_dir():
                 shutil.rmtree(folder)

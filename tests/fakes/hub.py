@@ -24,6 +24,8 @@ from aiohttp import web
 LARGE_SUFFIX: Final = ".safetensors"
 _SIGNATURE: Final = "X-Sig=a%2Fb%2Bc%3D"
 """With characters that must arrive as they are."""
+_PIECE_BYTES: Final = 1 << 18
+_PACED_BYTES: Final = 1 << 12
 
 
 @dataclass
@@ -75,6 +77,8 @@ class StandInHub:
         """Tokens that gated repositories are open to."""
         self.strangers: set[str] = set()
         """Tokens that are known, and let into nothing."""
+        self.bytes_per_s: float | None = None
+        """Of each answer of the storage; None for as fast as it goes."""
         self.seen: list[Seen] = []
         self.url = ""
         self.storage_url = ""
@@ -247,10 +251,14 @@ class StandInHub:
         await response.prepare(request)
         if request.method != "HEAD":
             with suppress(ConnectionError):
-                for at in range(0, len(answer.body), 1 << 18):
-                    piece = answer.body[at : at + (1 << 18)]
+                pace = self.bytes_per_s if server == "storage" else None
+                size = _PIECE_BYTES if pace is None else _PACED_BYTES
+                for at in range(0, len(answer.body), size):
+                    piece = answer.body[at : at + size]
                     await response.write(piece)
                     seen.sent += len(piece)
+                    if pace is not None:
+                        await asyncio.sleep(len(piece) / pace)
         if answer.then == "stall" and self._stopped is not None:
             await self._stopped.wait()
         if answer.then != "end" and request.transport is not None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
+from collections.abc import Callable
 
 import pytest
 
-from node.progress import Progress, duration
+from node.errors import NodeError
+from node.progress import Progress, Stopped, duration, stoppable
 from node.status import StatusLine
 
 
@@ -51,3 +55,40 @@ def test_nothing_done_has_no_end() -> None:
 )
 def test_durations_are_for_people(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+async def test_a_step_on_a_thread_tells_how_far_it_is_and_what_came_of_it() -> None:
+    told: list[float] = []
+
+    def work(tell: Callable[[float], None]) -> str:
+        tell(0.5)
+        tell(1.0)
+        return threading.current_thread().name
+
+    assert await stoppable(work, told.append) != threading.main_thread().name
+    assert told == [0.5, 1.0]
+    assert await stoppable(work) != ""
+
+
+async def test_a_step_that_is_cancelled_ends_on_its_thread_too() -> None:
+    begun, ended = threading.Event(), threading.Event()
+    why: list[NodeError] = []
+
+    def endless(tell: Callable[[float], None]) -> None:
+        try:
+            while True:
+                begun.set()
+                tell(0.5)
+        except Stopped as error:
+            why.append(error)
+            raise
+        finally:
+            ended.set()
+
+    step = asyncio.create_task(stoppable(endless))
+    await asyncio.to_thread(begun.wait, 20)
+    step.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    assert await asyncio.to_thread(ended.wait, 20)
+    assert len(why) == 1

@@ -100,3 +100,11 @@ def test_chunks_cover_each_tensor_and_file_once(manifest: Manifest) -> None:
     assert chunks[-1].digest == hashlib.sha256(b"2").digest()
     assert [one.name for one in chunks_of(manifest, tensors=["b"], files=())] == ["b"]
     assert [one.name for one in chunks_of(manifest, tensors=(), files=["config.json"])] == ["config.json"]
+
+
+def test_a_name_can_be_taken_from_a_model_again(store: ChunkStore, manifest: Manifest) -> None:
+    model = add(store, manifest, "hf:org/name@1", "name")
+    store.catalogue.not_called("hf:org/name@1")
+    store.catalogue.not_called("of nobody")
+    assert store.catalogue.called("hf:org/name@1") is None
+    assert store.catalogue.called("name") == model

@@ -5,8 +5,8 @@ import hashlib
 import os
 import resource
 import tempfile
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -377,14 +377,8 @@ def test_a_full_disk_only_costs_time_and_leaves_no_rest(
 
 
 def test_processes_that_start_at_once_agree(folder: Path, cache: Path) -> None:
-    found: list[ModelId] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(model_id(folder, cache_dir=cache))) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: model_id(folder, cache_dir=cache), range(8)))
     assert found == [build_manifest(folder).model_id] * 8
     assert len(list((cache / "model-ids").iterdir())) == 1
 

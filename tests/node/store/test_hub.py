@@ -9,6 +9,7 @@ from huggingface_hub import constants
 from node.store import hub as hub_module
 from node.store.checkpoint import small_files
 from node.store.errors import BadCheckpoint
+from node.store.hub import HubRepo
 from node.store.hub_errors import HubBusy, HubGated, HubNotFound, HubOffline, HubWrongAnswer
 from node.store.hub_name import HubName
 from tests.fakes.checkpoints import write_checkpoint
@@ -222,3 +223,33 @@ async def test_a_small_file_must_be_small(
     async with await opened(tmp_path) as repo:
         with pytest.raises(BadCheckpoint, match=r"config\.json of hf:org/name is larger than 10 bytes"):
             await repo.small_files()
+
+
+async def test_what_is_kept_is_taken_without_asking(hub: StandInHub, folder: Path, tmp_path: Path) -> None:
+    commit = hub.publish("org/name", folder)
+    async with await opened(tmp_path) as repo:
+        await repo.layout()
+        files = await repo.small_files()
+    hub.seen.clear()
+    for revision in ("main", commit):
+        name = HubName(repo="org/name", revision=revision)
+        async with await HubRepo.kept(name, cache_dir=tmp_path / "cache") as repo:
+            assert (repo.commit, await repo.layout(), await repo.small_files()) == (
+                commit,
+                on_disk(folder),
+                files,
+            )
+            assert repo.notice is None if revision == commit else "offline, using commit" in str(repo.notice)
+            with pytest.raises(HubOffline):
+                await repo.part("model-00001-of-00003.safetensors", 0, 1)
+    assert hub.seen == []
+
+
+async def test_what_is_not_kept_is_not_asked_for_either(
+    hub: StandInHub, folder: Path, tmp_path: Path
+) -> None:
+    commit = hub.publish("org/name", folder)
+    for revision in ("main", commit):
+        with pytest.raises(HubOffline, match=r"nothing is kept here of .*; start once without --offline"):
+            await HubRepo.kept(HubName(repo="org/name", revision=revision), cache_dir=tmp_path / "cache")
+    assert hub.seen == []

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from crypto.identity import Identity, PeerId
+from node.store.peer_source import PeerSource, client_session
 from node.store.share import CannotListen, ShareServer
 from node.store.share_auth import Asked, MembersGate, OpenGate, authorization
 from node.store.shelf import Place
+from node.store.source import SourceFailed
 from tests.fakes.deadline import until
 from tests.fakes.share import ME, NOW, Served, request, serving
 from tests.fakes.shelf import model_of
@@ -349,3 +351,50 @@ async def test_closing_cuts_off_who_does_not_read(tmp_path: Path) -> None:
                 while await reader.read(1 << 20):
                     pass
         assert served.server.answering == 0
+
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+async def test_a_model_is_told_by_its_name_on_a_hub(served: Served) -> None:
+    manifest, _ = model_of([b"x"])
+    served.shelf.names[f"hf:org/na.me-1_x@{COMMIT}"] = manifest.model_id
+    answer = await served.get(f"/v1/names/org/na.me-1_x/{COMMIT}")
+    assert (answer.status, answer.body) == (200, str(manifest.model_id).encode())
+    assert answer.headers["cache-control"] == "no-store"
+    assert (await served.get(f"/v1/names/org/other/{COMMIT}")).status == 404
+    assert (await served.send(request("POST", f"/v1/names/org/na.me-1_x/{COMMIT}"))).status == 405
+
+
+async def test_a_peer_is_asked_for_a_name_and_believed_in_nothing_but_its_form(served: Served) -> None:
+    manifest, _ = model_of([b"x"])
+    served.shelf.names[f"hf:org/name@{COMMIT}"] = manifest.model_id
+    async with client_session() as session:
+        peer = PeerSource(session, served.address, ME)
+        assert await peer.named("org/name", COMMIT) == manifest.model_id
+        assert await peer.named("org/other", COMMIT) is None
+        served.shelf.names[f"hf:org/name@{COMMIT}"] = "b" + "A" * 58  # type: ignore[assignment] # as a liar has it
+        with pytest.raises(SourceFailed, match="not a model id"):
+            await peer.named("org/name", COMMIT)
+        served.shelf.names[f"hf:org/name@{COMMIT}"] = "b" * 60  # type: ignore[assignment] # as a liar has it
+        with pytest.raises(SourceFailed, match="60 bytes where 59 are the most"):
+            await peer.named("org/name", COMMIT)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"org/{COMMIT}",
+        f"org/name/{COMMIT[:-1]}",
+        "org/name/main",
+        f"org/na%6de/{COMMIT}",
+        f"org/{'n' * 97}/{COMMIT}",
+        f"org/name/{COMMIT}?x",
+        "",
+    ],
+)
+async def test_no_other_name_is_looked_up(served: Served, path: str) -> None:
+    asked: list[str] = []
+    served.shelf.named = asked.append  # type: ignore[method-assign,assignment] # notes what is asked
+    assert (await served.get(f"/v1/names/{path}")).status in {400, 404}
+    assert asked == []

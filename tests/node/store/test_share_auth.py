@@ -12,6 +12,7 @@ from node.store.share_auth import (
     BadAuthorization,
     MembersGate,
     OpenGate,
+    SwarmGate,
     authenticate,
     authorization,
 )
@@ -42,8 +43,9 @@ def test_the_header_fits_the_bound_on_fields() -> None:
         replace(ASKED, method="GET"),
         replace(ASKED, path="/v1/chunks/"),
         replace(ASKED, body=b"digest"),
+        replace(ASKED, network="club"),
     ],
-    ids=["server", "method", "path", "body"],
+    ids=["server", "method", "path", "body", "network"],
 )
 def test_a_signature_is_worth_nothing_for_another_request(other: Asked) -> None:
     with pytest.raises(BadAuthorization, match="signature"):
@@ -102,3 +104,23 @@ def test_gates() -> None:
     members.clear()
     assert not gate.allows(CLIENT.peer_id)
     assert OpenGate().allows(None)
+
+
+def test_a_swarm_lets_in_whoever_proves_to_know_its_name() -> None:
+    gate = SwarmGate()
+    assert not gate.allows(None)
+    club = replace(ASKED, network="club")
+    assert gate.allows(authenticate(authorization(CLIENT, club, NOW), club, NOW))
+
+
+@pytest.mark.parametrize("network", ["main", "clu", "clubs", "Club", ""])
+def test_a_request_for_another_network_proves_nothing(network: str) -> None:
+    header = authorization(CLIENT, replace(ASKED, network=network), NOW)
+    with pytest.raises(BadAuthorization, match="signature"):
+        authenticate(header, replace(ASKED, network="club"), NOW)
+
+
+def test_the_parts_of_a_request_cannot_be_shifted_into_each_other() -> None:
+    header = authorization(CLIENT, replace(ASKED, method="GE", path="T/v1"), NOW)
+    with pytest.raises(BadAuthorization, match="signature"):
+        authenticate(header, replace(ASKED, method="GET", path="/v1"), NOW)
