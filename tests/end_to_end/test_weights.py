@@ -149,7 +149,7 @@ async def test_hosts_and_clients_fetch_what_they_need_and_answer_as_the_whole_do
         needed = size_of(manifest, *layers_of(1, 7))
         assert needed <= sent(of_tensors(hub)) <= 1.05 * needed
         fetched = low.wait_for("fetched")
-        assert (fetched["bytes"], fetched["sources"]) == (needed, {"hub": needed})
+        assert (fetched["bytes"], fetched["sources"]) == (needed, {"hub hf:org/name": needed})
         # Headers were read here when the manifest was made; a host needs no tokenizer.
         assert (files_of(hub), len(hub.asked(server="storage"))) == ({"config.json"}, len(of_tensors(hub)))
         machine("high")

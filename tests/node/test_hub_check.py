@@ -90,7 +90,7 @@ EXTRA = TensorEntry(name="z", dtype="U8", shape=(1,), size=1, chunks=(DIGEST,))
         (lambda one: swapped_file(one, digest=DIGEST), "config.json differs"),
         (
             lambda one: replace(one, base=Base(ModelId(DIGEST), WeightFormat.INT4_32)),
-            "it is of quantised weights",
+            "made from another model",
         ),
     ],
 )
