@@ -1,11 +1,11 @@
 # Every target makes or renews the environment first; that costs nothing when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help env check fmt test swarm bench docs
+.PHONY: help env check fmt test endurance swarm bench docs
 BIN := .venv/bin
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' Makefile
 
 env: ## make or renew .venv
 	@scripts/provision.sh
@@ -19,6 +19,9 @@ fmt: env ## format and mend what can be mended by machine
 
 test: env ## the tests alone; make test ARGS="tests/wire -x"
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+endurance: env ## the tests that take minutes: kills at many moments
+	@$(BIN)/python -m pytest -q -m endurance --timeout 1800 $(ARGS)
 
 swarm: env ## three hosts on this machine answer one question; make swarm ARGS=start keeps them
 	@scripts/local-swarm.sh $(or $(ARGS),demo)
