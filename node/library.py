@@ -48,8 +48,6 @@ SLICE_FILES: Final = ("config.json",)
 """The small files that a host needs; the others are for who makes tokens of text."""
 MOST_PEERS: Final = 64
 """Peers that are asked for one model; more make nothing faster."""
-_HUB: Final = "hub"
-"""What the hub is called among the sources. It is not distrusted: there is no other to ask."""
 _REASONS: Final = 3
 """Peers whose answers an error tells."""
 
@@ -109,7 +107,7 @@ class Library:
         self._opened: ChunkStore | None = None
         self._leases: list[Lease] = []
         self._repos: list[HubRepo] = []
-        self._distrust = Distrust(terms.cache_dir / "distrusted.json", spared=(_HUB,))
+        self._distrust = Distrust(terms.cache_dir / "distrusted.json")
         self._throttle = Throttle(terms.download_bytes_per_s)
 
     async def __aenter__(self) -> Self:

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from time import time
 from typing import Any, Final
@@ -30,28 +30,20 @@ _VERSION: Final = 1
 class Distrust:
     """Which sources have sent wrong bytes."""
 
-    def __init__(self, path: Path, now: Callable[[], float] = time, *, spared: Collection[str] = ()) -> None:
-        """Read the file at `path`, if there is one. Blocks on the disk.
-
-        Args:
-            now: Unix time in seconds.
-            spared: sources that are never remembered: of which there is one, which one cannot do without.
-        """
+    def __init__(self, path: Path, now: Callable[[], float] = time) -> None:
+        """Read the file at `path`, if there is one. `now` is Unix time in seconds. Blocks on the disk."""
         self._path = path
-        self._spared = frozenset(spared)
         self._now = now
         self._lock = threading.Lock()
         self._entries = self._read()
 
     def __contains__(self, label: object) -> bool:
         """Whether a source lied within the last week."""
-        since = self._entries.get(label) if isinstance(label, str) and label not in self._spared else None
+        since = self._entries.get(label) if isinstance(label, str) else None
         return since is not None and self._fresh(since)
 
     def remember(self, label: str) -> None:
         """Distrust a source from now on. Blocks on the disk; if that cannot be written, it is remembered in memory."""
-        if label in self._spared:
-            return
         with self._lock:
             entries = self._read() | self._entries | {label[:MAX_LABEL_CHARS]: self._now()}
             fresh = {one: since for one, since in entries.items() if self._fresh(since)}

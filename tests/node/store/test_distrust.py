@@ -108,12 +108,3 @@ def test_a_place_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) ->
 
 def test_only_a_name_can_be_distrusted(path: Path) -> None:
     assert 7 not in Distrust(path)
-
-
-def test_whom_one_cannot_do_without_is_never_remembered(path: Path) -> None:
-    Distrust(path).remember("hub")
-    distrust = Distrust(path, spared=("hub",))
-    distrust.remember("hub")
-    distrust.remember("peer a")
-    assert "hub" not in distrust
-    assert "peer a" in distrust
