@@ -57,7 +57,14 @@ class Serving:
 
     async def open(self, name: str) -> Model:
         """Find a model and learn which it is. Raises `StoreError`, `Interrupted`."""
-        progress = Progress(self._status, f"reading {name}")
+        shown = Progress(self._status, f"reading {name}")
+
+        def progress(fraction: float) -> None:
+            # On the thread that reads, which would go on otherwise.
+            if self._stop.is_set():
+                raise Interrupted("a stop was asked for while reading", "start the host again")
+            shown(fraction)
+
         return await self._unless(self._library.open(name, files=SLICE_FILES, progress=progress))
 
     async def facts(self, model: Model) -> ModelFacts:

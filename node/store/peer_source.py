@@ -225,7 +225,9 @@ class PeerSource:
         if status == 200:
             return
         if status in {401, 403}:
-            raise self._failed("does not let this host read; the swarm may be private", None)
+            raise self._failed(
+                "does not let this host read; the swarm may be private, or one of both clocks is wrong", None
+            )
         if status == 404:
             raise NotThere(
                 f"{self.label} does not have what was asked for",

@@ -14,6 +14,7 @@ from chat.driver import ClientOptions, Contact
 from chat.errors import ChatError, HostUnreachable, ModelError, NoRoute, UsageError
 from chat.events import Finished, Planned, Prefilling
 from crypto.identity import Identity
+from node import paths
 from node.forward import SessionHost
 from node.hosting import HostedSlice
 from node.slices.budget import KVBudget
@@ -21,11 +22,15 @@ from node.slices.compute import ComputeThread
 from node.slices.load import load_slice
 from node.slices.spec import SliceSpec
 from node.store import checkpoint
+from node.store.chunks import ChunkStore
 from node.transport.pool import LinkPool
 from scripts.make_model import write_tiny
 from tests.fakes import chat_folder
+from tests.fakes.giving import describe
+from tests.fakes.hub import StandInHub
+from tests.fakes.hub_machine import fresh_machine
 from wire.tensors import DType
-from wire.types import Address, LayerRange
+from wire.types import Address, LayerRange, ModelId
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +192,53 @@ async def test_a_host_without_memory_is_planned_around_and_named_when_there_is_n
         async with connected(options(folder, full, front_layers=1)) as client:
             with pytest.raises(NoRoute, match="memory"):
                 await ask(client, "hello")
+
+
+@asynccontextmanager
+async def hub(folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StandInHub]:
+    """A hub that has the model, described in this machine's store."""
+    fresh_machine(monkeypatch, home)
+    with StandInHub() as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        name = f"hf:org/name@{served.publish('org/name', folder)}"
+        paths.make_private(paths.data_dir())
+        (paths.data_dir() / "store").symlink_to(paths.weights_dir())
+        paths.make_private(paths.weights_dir())
+        describe(paths.data_dir(), checkpoint.build_manifest(folder), name)
+        yield served
+
+
+async def test_a_client_by_a_hubs_name_answers_as_one_of_the_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    async with host(folder, "1:5", 1, tmp_path) as whole, hub(folder, tmp_path, monkeypatch) as served:
+        async with connected(options(folder, whole)) as client:
+            _, expected = await ask(client, "hello")
+        client = await connect(options(folder, whole, model="hf:org/name"), progress=told.append)
+        try:
+            assert client.model_name == "name"
+            assert (await ask(client, "hello"))[1].text == expected.text
+        finally:
+            await client.close()
+        assert any(words.startswith("fetching name: 0 of 0 MB") for words in told)
+        # What was fetched serves without the hub; nothing is left in use by a client that is closed.
+        served.stop()
+        assert not ChunkStore(paths.weights_dir()).in_use()
+        async with connected(options(folder, whole, model="hf:org/name", offline=True)) as client:
+            assert (await ask(client, "hello"))[1].text == expected.text
+        with pytest.raises(ModelError, match="start once without --offline"):
+            await connect(options(folder, whole, model="hf:org/name", offline=True, front_layers=2))
+
+
+async def test_a_client_without_room_or_a_manifest_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host(folder, "1:5", 1, tmp_path) as whole, hub(folder, tmp_path, monkeypatch) as served:
+        with pytest.raises(ModelError, match="raise --disk"):
+            await connect(options(folder, whole, model="hf:org/name", disk=20_000))
+        served.publish("org/other", folder)
+        with pytest.raises(ModelError, match="run `lamella-node publish hf:org/other@"):
+            await connect(options(folder, whole, model="hf:org/other"))
+        with pytest.raises(ModelError, match="no peer gave its manifest"):
+            await connect(options(folder, whole, model=str(ModelId(bytes(32)))))

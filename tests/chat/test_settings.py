@@ -61,6 +61,9 @@ def test_every_setting_can_be_written_in_the_file(tmp_path: Path) -> None:
             network = "home"
             identity = "/keys/me"
             threads = 2
+            disk = "20G"
+            download-rate = "10M"
+            offline = true
         """,
     )
     assert found == ClientOptions(
@@ -76,6 +79,9 @@ def test_every_setting_can_be_written_in_the_file(tmp_path: Path) -> None:
         network="home",
         identity_file=Path("/keys/me"),
         threads=2,
+        disk=20 << 30,
+        download_rate=10 << 20,
+        offline=True,
     )
     assert [contact.address for contact in found.contacts] == [
         Address("127.0.0.1", 7311),
@@ -127,6 +133,10 @@ def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.Monkey
         ("top_p = nan", r"top_p must be a number from 0 to 1, not nan\."),
         ("temperature = true", r"temperature must be a number from 0 to 100, not True\."),
         ("dtype = 'int8'", r"dtype must be one of float32, bfloat16, float16, not 'int8'\."),
+        ("disk = 'much'", r"disk must be a size, as in 512M or 20G, not 'much'\."),
+        ("disk = 0", r"disk must be a size, as in 512M or 20G, not 0\."),
+        ("download_rate = -1", r"download_rate must be a size, as in 512M or 20G, not -1\."),
+        ("offline = 1", r"offline must be true or false, not 1\."),
         ("model = ", r"config\.toml is not TOML: "),
         ("peers = ['localhost:1']", r"Peer localhost:1: 'localhost' is not an IP address\."),
         ("peers = ['me@127.0.0.1:1']", r"Peer me@127\.0\.0\.1:1: .*peer id"),
@@ -158,3 +168,9 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_that_hosts_see_tokens_is_allowed_only_in_so_many_words(tmp_path: Path) -> None:
     assert not options(tmp_path).allow_tokens
     assert options(tmp_path, LAMELLA_ALLOW_TOKENS="yes").allow_tokens
+
+
+def test_a_number_of_bytes_may_be_written_as_a_number(tmp_path: Path) -> None:
+    assert options(tmp_path, file="disk = 1000000").disk == 1_000_000
+    assert options(tmp_path, LAMELLA_DOWNLOAD_RATE="512K").download_rate == 512 << 10
+    assert options(tmp_path, flags={"model": "hf:org/name@v1"}).model == "hf:org/name@v1"

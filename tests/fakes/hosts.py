@@ -28,7 +28,10 @@ from wire.types import Address
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
-_PRELOADED: Final = ["chat.client", "node.daemon", "transformers.models.llama.modeling_llama", "uvloop"]
+_PRELOADED: Final = [
+    *("chat.client", "node.daemon", "transformers.models.llama.modeling_llama", "uvloop"),
+    *("httpx2", "huggingface_hub.hf_api"),
+]
 
 
 def fork_server() -> ForkServerContext:

@@ -255,8 +255,9 @@ class StandInHub:
                 size = _PIECE_BYTES if pace is None else _PACED_BYTES
                 for at in range(0, len(answer.body), size):
                     piece = answer.body[at : at + size]
-                    await response.write(piece)
+                    # Before: whoever has read it may look at the count at once.
                     seen.sent += len(piece)
+                    await response.write(piece)
                     if pace is not None:
                         await asyncio.sleep(len(piece) / pace)
         if answer.then == "stall" and self._stopped is not None:

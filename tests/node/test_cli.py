@@ -23,7 +23,8 @@ def test_all_words_are_heard() -> None:
     words = (
         "--model pocket --layers 6:12 --listen [::1]:7311 --identity key --network club --dtype float32 --threads 3 "
         "--device cuda:1 "
-        "--kv-memory 512M --grace 1.5 --json"
+        "--kv-memory 512M --peer 127.0.0.1:1 --peer [::1]:2 --share 127.0.0.1:3 --disk 20G --download-rate 10M "
+        "--upload-rate 2M --offline --grace 1.5 --json"
     )
     assert cli.parse(words.split()) == NodeConfig(
         slices=(SliceRequest("pocket", LayerRange(6, 12)),),
@@ -34,6 +35,12 @@ def test_all_words_are_heard() -> None:
         threads=3,
         device="cuda:1",
         kv_bytes=512 << 20,
+        peers=(Address("127.0.0.1", 1), Address("::1", 2)),
+        share=Address("127.0.0.1", 3),
+        disk_bytes=20 << 30,
+        download_bytes_per_s=10 << 20,
+        upload_bytes_per_s=2 << 20,
+        offline=True,
         grace_s=1.5,
         json=True,
     )
@@ -46,6 +53,19 @@ def test_what_is_not_said_has_a_default() -> None:
     config = cli.parse(["--model", "pocket"])
     assert (config.kv_bytes, config.grace_s, config.network) == (None, DEFAULT_GRACE_S, "main")
     assert config.device == "cpu"
+    assert (config.peers, config.share, config.shares, config.offline) == ((), None, True, False)
+
+
+def test_a_host_can_be_told_to_give_nothing() -> None:
+    config = cli.parse("--model a --share off".split())
+    assert (config.share, config.shares) == (None, False)
+
+
+def test_names_of_a_hub_and_ids_are_models_too() -> None:
+    assert slices("--model", "hf:org/name@v1", "--layers", "0:6", "--model", "b" + "a" * 58) == [
+        ("hf:org/name@v1", "0:6"),
+        ("b" + "a" * 58, None),
+    ]
 
 
 def test_layers_belong_to_the_model_before_them() -> None:
@@ -107,6 +127,12 @@ def test_sizes_have_units(text: str, size: int) -> None:
         ("--model a --kv-memory 5MB", "not a size; write"),
         ("--model a --kv-memory G", "not a size; write"),
         ("--model a --kv-memory=", "not a size; write"),
+        ("--model a --peer host", "--peer"),
+        ("--model a --share on", "write IP:PORT"),
+        ("--model a --disk 0", "not a size between 1 byte and 1 PB"),
+        ("--model a --download-rate fast", "not a size; write"),
+        ("--model a --upload-rate=-1", "not a size between"),
+        ("--model a --offline=yes", "ignored explicit argument 'yes'"),
         ("--model a --grace nan", "not between 0 and a day"),
         ("--model a --grace=-1", "not between 0 and a day"),
         ("--model a --grace soon", "not a number of seconds"),

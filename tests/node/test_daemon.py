@@ -7,6 +7,9 @@ import io
 import json
 import os
 import signal
+import socket
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,12 @@ from node.slices import device
 from node.slices.errors import SliceError
 from node.slices.shape_of import read_shape
 from node.status import StatusLine
+from node.store import checkpoint
 from scripts.make_model import write_tiny
 from tests.fakes import gpu
+from tests.fakes.deadline import until
 from wire.tensors import WeightFormat
-from wire.types import Address, LayerRange
+from wire.types import Address, LayerRange, ModelId
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,7 @@ class Running:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -171,3 +177,74 @@ async def test_a_host_that_chooses_takes_the_layers_that_its_peer_lacks(folder: 
 async def test_a_host_that_finds_nothing_to_fit_says_so(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(NothingFits, match="memory"):
         await Running(folder, tmp_path, None, auto=True, memory_bytes=1_000).task
+
+
+async def stopped(running: Running) -> None:
+    running.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running.task
+
+
+async def test_a_stop_while_a_checkpoint_is_read_ends_the_reading(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(_folder: Path, *, cache_dir: Path, progress: Callable[[float], None]) -> ModelId:
+        try:
+            while True:
+                begun.set()
+                progress(0.5)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(checkpoint, "model_id", endless)
+    running = Running(folder, tmp_path, None)
+    await until(begun.is_set)
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(daemon.Interrupted):
+        await running.task
+    await until(ended.is_set)
+
+
+async def test_a_host_fetches_by_id_from_a_host_of_the_folder_and_gives_it_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Running(folder, tmp_path, "0:5")
+    ready = await first.until("ready")
+    last = Address.parse(ready["address"])
+    for home in ("second", "third"):
+        # Each knows the one before it alone.
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / home))
+        later = Running(Path(ready["slices"][0]["model"]), tmp_path / home, "1:3", peers=(last,))
+        said = await later.until("ready")
+        assert said["slices"][0]["model"] == ready["slices"][0]["model"]
+        fetched = later.said("fetched")
+        assert fetched is not None
+        assert (fetched["model"], fetched["layers"]) == (ready["slices"][0]["model"], "1:3")
+        assert list(fetched["sources"].values()) == [fetched["bytes"]]
+        assert "hub" not in fetched["sources"]
+        await stopped(first)
+        first, last = later, Address.parse(said["address"])
+    await stopped(first)
+
+
+async def test_a_host_that_gives_nothing_is_no_source(folder: Path, tmp_path: Path) -> None:
+    first = Running(folder, tmp_path, "0:5", shares=False)
+    ready = await first.until("ready")
+    contact = Address.parse(ready["address"])
+    model = ready["slices"][0]["model"]
+    with pytest.raises(NodeError, match=f"model {model} is not in the store, and no peer gave its manifest"):
+        await Running(Path(model), tmp_path, "1:3", peers=(contact,)).task
+    await stopped(first)
+
+
+async def test_a_place_to_share_that_is_taken_is_told_before_anything_is_loaded(
+    folder: Path, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = Address("127.0.0.1", other.getsockname()[1])
+        running = Running(folder, tmp_path, "0:2", share=taken)
+        with pytest.raises(NodeError, match=f"chunks cannot be served at {taken}"):
+            await running.task
+    assert running.said("loading") is None

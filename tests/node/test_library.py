@@ -136,10 +136,10 @@ async def test_a_host_reads_everything_once_when_nobody_else_has(
 
 async def test_the_cap_holds_while_everything_is_read(full: str, tmp_path: Path) -> None:
     began = time.monotonic()
-    async with library(tmp_path, reads_all=True, download_bytes_per_s=300_000) as used:
+    async with library(tmp_path, reads_all=True, download_bytes_per_s=100_000) as used:
         await used.open(NAME, files=FILES)
     # Headers and tensors are 2 times 66 kB; a tenth of a second's allowance passes at once.
-    assert time.monotonic() - began > 0.25
+    assert time.monotonic() - began > 1.0
 
 
 async def test_a_peers_manifest_serves_once_the_hub_bears_it_out(

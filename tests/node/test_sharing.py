@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from node.config import NodeConfig
 from node.library import Neighbour, NotDescribed
 from node.sharing import Sharing
 from node.store import checkpoint
+from node.store.peer_source import Asker, PeerSource, client_session
 from node.store.share import CannotListen
+from node.store.source import SourceFailed
 from node.stored_model import LocalModel, Model
 from tests.fakes.checkpoints import write_checkpoint
 from tests.fakes.deadline import until
@@ -90,9 +93,21 @@ async def test_a_network_of_its_own_gives_to_those_who_know_its_name(folder: Pat
         model = await local(folder, tmp_path)
         shares.offer(model)
         assert await fetched(tmp_path / "member", peer, str(model.model), "club")
+        async with client_session() as session:
+            with pytest.raises(SourceFailed, match="does not let this host read"):
+                await PeerSource(session, peer.address, peer.peer).manifest(model.model)
         async with library(tmp_path / "stranger", peer, network="main") as used:
             with pytest.raises(NotDescribed, match="does not let this host read"):
                 await used.open(str(model.model))
+
+
+async def test_a_clock_that_jumped_is_named_as_what_may_be_wrong(folder: Path, tmp_path: Path) -> None:
+    asker = Asker(identity=Identity.from_seed(bytes([3]) * 32), now=lambda: time.time() + 3600)
+    async with sharing() as (shares, peer), client_session() as session:
+        model = await local(folder, tmp_path)
+        shares.offer(model)
+        with pytest.raises(SourceFailed, match="one of both clocks is wrong"):
+            await PeerSource(session, peer.address, peer.peer, asker=asker).manifest(model.model)
 
 
 async def test_who_shares_nothing_listens_nowhere(folder: Path, tmp_path: Path) -> None:

@@ -214,6 +214,8 @@ async def test_a_claim_that_the_hub_contradicts_is_refused_and_its_claimant_reme
 ) -> None:
     hub = peer("hub")
     hub.lies = [one for one in everything(manifest_of()) if one.name in LAYERS]
+    # A peer that lies would have delivered everything before the hub has said a word.
+    hub.chunk_s = 0.3
     machine = Machine(tmp_path, hub_of(hub), peer(), name=NAME, claimant="peer a")
     with pytest.raises(NotTheHubs) as refused:
         await machine.model.need(LAYERS)
