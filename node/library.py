@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 HUB_PREFIX: Final = "hf:"
 SLICE_FILES: Final = ("config.json",)
 """The small files that a host needs; the others are for who makes tokens of text."""
+_BURST_S: Final = 0.1
+"""Of a capped download what may come at once after a pause."""
 MOST_PEERS: Final = 64
 """Peers that are asked for one model; more make nothing faster."""
 _REASONS: Final = 3
@@ -109,7 +111,7 @@ class Library:
         self._repos: list[HubRepo] = []
         self._distrust = Distrust(terms.cache_dir / "distrusted.json")
         rate = terms.download_bytes_per_s
-        self._throttle = None if rate is None else Throttle(rate, rate)
+        self._throttle = None if rate is None else Throttle(rate, rate * _BURST_S)
 
     async def __aenter__(self) -> Self:
         return self

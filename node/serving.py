@@ -57,14 +57,7 @@ class Serving:
 
     async def open(self, name: str) -> Model:
         """Find a model and learn which it is. Raises `StoreError`, `Interrupted`."""
-        shown = Progress(self._status, f"reading {name}")
-
-        def progress(fraction: float) -> None:
-            # On the thread that reads, which would go on otherwise.
-            if self._stop.is_set():
-                raise Interrupted("a stop was asked for while reading", "start the host again")
-            shown(fraction)
-
+        progress = Progress(self._status, f"reading {name}")
         return await self._unless(self._library.open(name, files=SLICE_FILES, progress=progress))
 
     async def facts(self, model: Model) -> ModelFacts:
