@@ -41,7 +41,11 @@ stage specs "$bin/python" -m scripts.check_specs
 stage style "$bin/python" -m scripts.check_style
 stage shell shell_syntax
 
-"$bin/python" -m pytest -q -rsxX --durations=10 --durations-min=2 "$@" 2>&1 | tee "$output"
+# A process of tests for each core, up to four; each computes on one thread, so that they do not stand in each other's way.
+cores=$(nproc 2>/dev/null || echo 2)
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+"$bin/python" -m pytest -q -n "$((cores < 4 ? cores : 4))" --dist worksteal -rsxX --durations=10 --durations-min=2 \
+    "$@" 2>&1 | tee "$output"
 if ((PIPESTATUS[0] != 0)); then
     failed+=(tests)
 elif ! tail -n 1 "$output" | grep -Eq '[1-9][0-9]* passed'; then
