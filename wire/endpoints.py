@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from crypto.digest import framed, label, sha256
@@ -18,6 +19,8 @@ from wire.types import Address
 NETWORK_CONTEXT: Final = "lamella-dht-network/1"
 _V4_BYTES: Final = 6
 _V6_BYTES: Final = 18
+_REMEMBERED: Final = 16_384
+"""Addresses whose two forms are remembered: the same ones come in every answer."""
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
@@ -61,6 +64,18 @@ def network_tag(network: str) -> bytes:
 
 def pack_address(address: Address) -> bytes:
     """Return an address in 6 or 18 bytes. Raises `InvalidValue` for one that means nothing elsewhere."""
+    return _pack(address)
+
+
+def unpack_address(raw: object) -> Address:
+    """Read what `pack_address` writes. Raises `BadMessage` for anything else."""
+    if type(raw) is not bytes or len(raw) not in (_V4_BYTES, _V6_BYTES):
+        raise BadMessage("expected an address in 6 or 18 bytes")
+    return _unpack(raw)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _pack(address: Address) -> bytes:
     packed = _packed(address.ip) + address.port.to_bytes(2, "big")
     try:
         unpack_address(packed)
@@ -69,10 +84,8 @@ def pack_address(address: Address) -> bytes:
     return packed
 
 
-def unpack_address(raw: object) -> Address:
-    """Read what `pack_address` writes. Raises `BadMessage` for anything else."""
-    if type(raw) is not bytes or len(raw) not in (_V4_BYTES, _V6_BYTES):
-        raise BadMessage("expected an address in 6 or 18 bytes")
+@lru_cache(maxsize=_REMEMBERED)
+def _unpack(raw: bytes) -> Address:
     port = int.from_bytes(raw[-2:], "big")
     if port == 0:
         raise BadMessage("an address has a port")

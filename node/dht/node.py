@@ -138,21 +138,21 @@ class DhtNode:
 
     async def nearest(self, target: NodeId) -> Search:
         """Search for the nodes nearest to a place; return the search, which is over."""
-        search = await self._begin(target, records=False)
-        async for _ in self._run(search):
+        search = await self.begin(target, records=False)
+        async for _ in self.run(search):
             pass
         return search
 
     async def records(self, key: NodeId) -> AsyncIterator[Record]:
         """Search for the records of a key; they come as they are found, a newer one after an older of its place."""
-        search = await self._begin(key, records=True)
-        async for record in self._run(search):
+        search = await self.begin(key, records=True)
+        async for record in self.run(search):
             yield record
 
     async def search(self, key: NodeId) -> Search:
         """Search for the records of a key; return the search, which is over."""
-        search = await self._begin(key, records=True)
-        async for _ in self._run(search):
+        search = await self.begin(key, records=True)
+        async for _ in self.run(search):
             pass
         return search
 
@@ -198,7 +198,7 @@ class DhtNode:
         )
         return await self.ask(store, candidate.contact.address, candidate.contact.node)
 
-    async def _begin(self, key: NodeId, *, records: bool) -> Search:
+    async def begin(self, key: NodeId, *, records: bool) -> Search:
         if not len(self.protocol.routing) and self.bootstrap:
             await self.greet(self.bootstrap)
         near = self.protocol.routing.nearest(key, limits.SEARCH_WIDTH, families=self.families)
@@ -209,7 +209,7 @@ class DhtNode:
             search.add_own(self._read(key, here.records)[0])
         return search
 
-    async def _run(self, search: Search) -> AsyncIterator[Record]:
+    async def run(self, search: Search) -> AsyncIterator[Record]:
         """Ask until the search is done or its time is over."""
         started = self._loop.time()
         changed = asyncio.Event()

@@ -55,7 +55,7 @@ from wire.types import Address
 _FOUND_BYTES: Final = HEAD_BYTES + SEAL_BYTES + 60
 """What an answer to `find` takes beside contacts and records."""
 MAX_CONTACTED: Final = 8_192
-"""Addresses remembered as ones we have sent to; a knock from them proves nothing."""
+"""Addresses, and their IP alone, remembered as ones we have sent to; a knock from them proves nothing."""
 KNOCKS_PER_S: Final = 4.0
 """Security limit: knocks of one node for others."""
 
@@ -66,6 +66,8 @@ class Knocked:
 
     nonce: bytes
     source: Address
+    stranger: bool
+    """Whether nothing was sent to any port of its IP address either."""
 
 
 class Protocol:
@@ -157,9 +159,9 @@ class Protocol:
         """Hand over what is to be sent, and where."""
         out, self._out = [*self._out, *self.exchange.datagrams_to_send()], []
         for _, address in out:
-            where = str(address)
-            self._contacted[where] = None
-            self._contacted.move_to_end(where)
+            for where in (str(address), address.ip):
+                self._contacted[where] = None
+                self._contacted.move_to_end(where)
         while len(self._contacted) > MAX_CONTACTED:
             self._contacted.popitem(last=False)
         return out
@@ -180,7 +182,7 @@ class Protocol:
 
     def _take_knock(self, head: Head, source: Address) -> None:
         if str(source) not in self._contacted:
-            self.on_knock(Knocked(head.transaction, source))
+            self.on_knock(Knocked(head.transaction, source, source.ip not in self._contacted))
 
     def _answer(self, request: Request, data: bytes, head: Head, source: Address, now: float) -> None:
         if request.sender == self.node:

@@ -7,6 +7,7 @@ contact to check instead of asking it itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -72,6 +73,8 @@ class Routing:
     def __init__(self, own: NodeId) -> None:
         self.own = own
         self._table = _Table(None, limits.BUCKET_SIZE, Node(own.raw))
+        self._networks: Counter[bytes] = Counter()
+        """Contacts of each network, and some that are gone."""
 
     def __len__(self) -> int:
         return sum(len(bucket) for bucket in self._table.buckets)
@@ -92,6 +95,8 @@ class Routing:
         """
         if known.id == self.own.raw or not self._has_room(known):
             return None
+        if known.network is not None and self.get(known.contact.node) is None:
+            self._networks[known.network] += 1
         return self._table.add_contact(known)
 
     def wants(self, contact: NodeContact) -> bool:
@@ -153,4 +158,7 @@ class Routing:
         here = sum(one.network == known.network for one in (*bucket.get_nodes(), *waiting))
         if here >= limits.BUCKET_CONTACTS_PER_NETWORK or len(self) >= limits.MAX_CONTACTS:
             return False
-        return sum(one.network == known.network for one in self) < limits.TABLE_CONTACTS_PER_NETWORK
+        if self._networks[known.network] >= limits.TABLE_CONTACTS_PER_NETWORK:
+            # What the library has dropped by itself is still counted.
+            self._networks = Counter(one.network for one in self if one.network is not None)
+        return self._networks[known.network] < limits.TABLE_CONTACTS_PER_NETWORK
