@@ -30,8 +30,8 @@ SUSPECT_AFTER: Final = 3
 """Contacts of one node that turned out dead after which the others it named come last, unless some lived."""
 _FEW: Final = 4
 """Nodes that must have answered before slow ones are given up."""
-_FRUITLESS_PAGES: Final = 2
-"""Pages without anything new after which a node is not asked for more."""
+_FRUITLESS_PAGES: Final = 8
+"""Pages in a row without anything new after which a node is not asked for more."""
 
 
 class State(Enum):
@@ -157,7 +157,7 @@ class Search:
         if found.records:
             self._seen.cover(candidate.cursor, found.next)
         if candidate.paging:
-            candidate.useless_pages += not any(new)
+            candidate.useless_pages = 0 if any(new) else candidate.useless_pages + 1
             return
         candidate.state = State.ANSWERED
         self._answered.append(candidate)
@@ -237,15 +237,18 @@ class Search:
         return None
 
     def _page(self) -> Candidate | None:
-        """The nearest node that holds more than was seen and of which a part was not asked for."""
+        """A node that holds more than was seen and of which a part was not asked for; first whose pages were useful."""
         if not self._rules.records:
             return None
-        for one in self._answered:
-            if one in self._in_flight or one.useless_pages >= _FRUITLESS_PAGES:
-                continue
-            if one.total > len(self.records) and one.seen.largest_gap() is not None:
-                return one
-        return None
+        more = (
+            one
+            for one in self._answered
+            if one not in self._in_flight
+            and one.useless_pages < _FRUITLESS_PAGES
+            and one.total > len(self.records)
+            and one.seen.largest_gap() is not None
+        )
+        return min(more, key=lambda one: one.useless_pages, default=None)
 
     def _bound(self) -> int | None:
         """The distance from which nobody needs to be asked; none as long as too few have answered."""

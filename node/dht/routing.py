@@ -7,8 +7,9 @@ contact to check instead of asking it itself.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kademlia.node import Node
@@ -118,18 +119,15 @@ class Routing:
         self, target: NodeId, count: int, *, families: Families = BOTH, but: NodeId | None = None
     ) -> list[KnownNode]:
         """The contacts nearest to a place, nearest first, of these families and without one."""
-        all_families = families.v4 and families.v6
-        # The library cannot filter; what it may have to leave out is asked for in addition.
-        wanted = count + 1 if all_families else len(self)
-        found: Sequence[KnownNode] = self._table.find_neighbors(Node(target.raw), k=max(1, wanted))
-        fit = [one for one in found if families.allow(one.ip) and (but is None or one.id != but.raw)]
-        return fit[:count]
+        place = int.from_bytes(target.raw, "big")
+        fit = (one for one in self if families.allow(one.ip) and (but is None or one.id != but.raw))
+        # The library's own search takes the first it meets, which are not always the nearest.
+        return heapq.nsmallest(count, fit, key=lambda one: one.long_id ^ place)
 
     def nearer(self, key: NodeId) -> int:
-        """How many contacts, up to `STORE_NEARER`, are nearer to a key than this node."""
-        ours = self.own.distance(key)
-        near = self._table.find_neighbors(Node(key.raw), k=limits.STORE_NEARER)
-        return sum(one.contact.node.distance(key) < ours for one in near)
+        """How many contacts are nearer to a key than this node."""
+        place, ours = int.from_bytes(key.raw, "big"), self.own.distance(key)
+        return sum(one.long_id ^ place < ours for one in self)
 
     def refresh_targets(self, random: Callable[[int], bytes]) -> list[NodeId]:
         """A random place in each bucket, the fullest last: where a search finds contacts that are lacking."""

@@ -16,7 +16,7 @@ from crypto.identity import Identity
 from node.dht.node import DhtNode
 from node.dht.protocol import Protocol as DhtProtocol
 from node.dht.routing import BOTH, KnownNode
-from wire.endpoints import NodeContact, NodeId, node_id_of
+from wire.endpoints import NodeId
 from wire.types import Address
 
 NETWORK: Final = "simulated"
@@ -27,7 +27,10 @@ NEIGHBOURS: Final = 40
 
 
 class Inhabitant(Protocol):
-    """Whatever takes datagrams at an address."""
+    """Whatever takes datagrams at an address and is not one of ours."""
+
+    @property
+    def identity(self) -> Identity: ...
 
     def receive(self, data: bytes, source: Address) -> None: ...
 
@@ -49,7 +52,7 @@ class World:
 
     weather: Weather = field(default_factory=Weather)
     seed: int = 1
-    places: dict[Address, Inhabitant] = field(default_factory=dict)
+    places: dict[Address, DhtNode | Inhabitant] = field(default_factory=dict)
     nodes: list[DhtNode] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     dead: set[Address] = field(default_factory=set)
@@ -120,9 +123,7 @@ class World:
     def contacts(self) -> list[KnownNode]:
         """Everybody there is, by id, as a contact."""
         found = [
-            KnownNode(one.protocol.identity.public_key, address)
-            if isinstance(one, DhtNode)
-            else KnownNode(getattr(one, "identity").public_key, address)
+            KnownNode((one.protocol if isinstance(one, DhtNode) else one).identity.public_key, address)
             for address, one in self.places.items()
             if address not in self.dead
         ]
@@ -132,17 +133,7 @@ class World:
         """The honest living nodes nearest to a key."""
         return sorted(self.nodes, key=lambda one: one.protocol.node.distance(key))[:count]
 
-    def ground(self, key: NodeId, tries: int, name: str) -> Identity:
-        """The identity among `tries` whose node is nearest to a key: what an attacker with time has."""
-        made = (self.identity(f"{name} {number}") for number in range(tries))
-        return min(made, key=lambda one: node_id_of(one.public_key).distance(key))
-
     def _deliver(self, data: bytes, source: Address, target: Address) -> None:
         inhabitant = self.places.get(target)
         if inhabitant is not None and target not in self.dead:
             inhabitant.receive(data, source)
-
-
-def contact_of(node: DhtNode, address: Address) -> NodeContact:
-    """How others know a node."""
-    return NodeContact(node.protocol.node, address)
