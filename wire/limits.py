@@ -143,3 +143,125 @@ MAX_MANIFEST_REQUESTS: Final = 2
 """Security limit: answers under way that need a whole manifest in memory; others wait."""
 SHARE_CLOCK_SKEW_S: Final = 60.0
 """How far the time in a signed request may be from the server's clock, either way."""
+
+# Records (specs/dht.md)
+MAX_RECORD_BYTES: Final = 400
+"""Security limit: a record with its signature; three fit a datagram, and the fullest slice record is shorter."""
+MAX_RECORD_ADDRESSES: Final = 4
+"""Addresses of one record, relays counted: IPv4 and IPv6, of a LAN and of the world."""
+MAX_RECORD_RELAYS: Final = 2
+"""Relays of one record: one, and one for when it is gone."""
+MAX_RECORD_TTL_S: Final = 30 * 60
+"""Security limit: from issue to expiry; a host that died without a word is forgotten after this at the latest."""
+RECORD_TTL_S: Final = 10 * 60
+"""What a host gives its records: it announces again after a third of it, and may fail to twice."""
+RECORD_SKEW_S: Final = 2 * 60
+"""How far a record's time of issue may lie ahead of the reader's clock."""
+MAX_RECORD_NAME_BYTES: Final = 64
+"""A model's name in an index record; for people, never for decisions."""
+SHARD_LAYERS: Final = 16
+"""Layers of one block of a popular model; a host's slice lies in one to three of them."""
+CROWDED_RECORDS: Final = 64
+"""Records at shard 0 from which a model counts as popular: hosts also announce by blocks, seekers also look there."""
+INDEX_SHARDS: Final = 4
+"""Keys that the index of models is spread over, by the first bits of the model id."""
+
+# Datagrams (specs/dht.md)
+MAX_DATAGRAM_BYTES: Final = 1_280
+"""Security limit: a datagram's payload, both ways; close to what every path carries in one piece."""
+AMPLIFICATION: Final = 3
+"""Security limit: an answer has at most this many times the bytes of its request, whose source may be forged."""
+FIND_REQUEST_BYTES: Final = 427
+"""What `find` is padded to, so that the longest answer is allowed."""
+REQUEST_BYTES: Final = 96
+"""What every other request is padded to at least: answers without contacts and records have at most thrice that."""
+TRANSACTION_BYTES: Final = 8
+"""Random, so that who does not see a request cannot answer it."""
+TOKEN_BYTES: Final = 8
+"""A write token: who shows it receives at the address it was given to."""
+NETWORK_TAG_BYTES: Final = 8
+"""What a datagram names its network by."""
+NODE_ID_BYTES: Final = 20
+"""Kademlia §2: 160 bits."""
+MAX_ANSWER_CONTACTS: Final = 8
+"""Contacts of one answer; a search asks twelve nodes, and leaves room for records."""
+MAX_ANSWER_RECORDS: Final = 8
+"""Security limit: records of one answer, whatever their size; bounds the signatures to check."""
+
+# DHT nodes (specs/dht.md)
+BUCKET_SIZE: Final = 16
+"""Kademlia's k, for the routing table."""
+MAX_CONTACTS: Final = 2_048
+"""Security limit: contacts of one routing table; ten thousand nodes fill a tenth of it."""
+BUCKET_CONTACTS_PER_NETWORK: Final = 2
+"""Security limit: contacts of one bucket within one /24 (IPv6: /48), so that no one network fills it."""
+TABLE_CONTACTS_PER_NETWORK: Final = 10
+"""Security limit: contacts of the whole table within one /24 (IPv6: /48)."""
+MAX_PENDING_CHALLENGES: Final = 64
+"""Security limit: senders being challenged at once."""
+REPLICAS: Final = 12
+"""Nodes a record is stored at; a third of them is enough to find it when the eight nearest lie."""
+SEARCH_WIDTH: Final = 12
+"""Nearest living nodes that a search has asked before it ends."""
+MAX_SEARCH_WIDTH: Final = 20
+"""Nearest living nodes that it asks when few of the twelve know what one of them knows."""
+SEARCH_AGREEMENT: Final = 4
+"""Nodes that know what is known, from which a search does not widen."""
+SEARCH_IN_FLIGHT: Final = 4
+"""Kademlia's alpha: requests of one search under way, slow ones not counted."""
+SEARCH_PATHS: Final = 3
+"""S/Kademlia §4.4: parts of a search that share no node, taken in turn, so that a liar leads one of them astray."""
+MAX_SEARCH_REQUESTS: Final = 160
+"""Security limit: requests of one search, whatever it is told."""
+SEARCH_DEADLINE_S: Final = 10.0
+"""Security limit: a search ends with what it has."""
+MAX_CANDIDATES: Final = 400
+"""Security limit: contacts one search keeps."""
+SEARCH_CONTACTS_PER_NETWORK: Final = 3
+"""Security limit: nodes within one /24 (IPv6: /48) that one search asks."""
+SLOW_LEAST_S: Final = 0.05
+"""The least time after which a request counts as slow, its place is given away and it is sent once more."""
+SLOW_MOST_S: Final = 0.5
+"""The most time after which it does."""
+LOST_AFTER_S: Final = 1.2
+"""Time from a request's first sending after which nothing is expected."""
+DEAD_FOR_S: Final = 120.0
+"""How long a node that did not answer is not tried again by searches."""
+MAX_DEAD: Final = 2_048
+"""Security limit: nodes remembered as dead."""
+MAX_OUTSTANDING: Final = 512
+"""Security limit: requests of one node under way."""
+TOKEN_LIFE_S: Final = 300.0
+"""How long one secret makes write tokens; they are good for one to two of these."""
+SOURCE_RATE_HZ: Final = 100.0
+"""Security limit: datagrams per second from one IPv4 address or IPv6 /64; loopback is exempt."""
+SOURCE_BURST: Final = 200
+"""Security limit: datagrams at once from one source."""
+MAX_SOURCES: Final = 4_096
+"""Security limit: sources that are counted one by one; the longest silent are forgotten."""
+MUTED_S: Final = 60.0
+"""How long a source that sent a forged signature is not listened to; the cost of its next ones is nearly nothing."""
+MAX_STORED_RECORDS: Final = 20_000
+"""Security limit: records one node keeps; about 10 MB."""
+MAX_STORED_PER_KEY: Final = 256
+"""Security limit: records of one key."""
+MAX_STORED_PER_HOST: Final = 64
+"""Security limit: records of one host, of all keys."""
+MAX_STORED_PER_NETWORK: Final = 512
+"""Security limit: records stored from one /24 (IPv6: /48); loopback is exempt."""
+MAX_STORED_PER_KEY_AND_NETWORK: Final = 64
+"""Security limit: records of one key stored from one /24 (IPv6: /48), a quarter of its room; loopback is exempt."""
+MAX_INDEX_PER_MODEL: Final = 4
+"""Index records of one model that one node keeps: they all say the same."""
+STORE_NEARER: Final = 48
+"""A node refuses a record when it knows this many nodes nearer to its key."""
+REFRESH_INTERVAL_S: Final = 900.0
+"""How often buckets far away are filled again, and the least recently seen contacts asked whether they live."""
+MAX_PEER_CACHE: Final = 256
+"""Contacts kept on disk for the next start."""
+REACH_INTERVAL_S: Final = 600.0
+"""How often a node has its address proven again by a dial-back."""
+REACH_RETRY_S: Final = 20.0
+"""How soon it tries again while nobody has dialled back."""
+KNOCK_TIMEOUT_S: Final = 3.0
+"""How long it waits for the dial-back it asked for."""
