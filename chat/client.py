@@ -11,17 +11,19 @@ from typing import Final
 
 from chat.chain import Chain, ChainSpec
 from chat.conversation import Conversation
-from chat.driver import ClientOptions, Contact
-from chat.errors import ChatError, HostUnreachable, ModelError, TokensNotAllowed, UsageError
+from chat.driver import ClientOptions
+from chat.errors import ChatError, HostUnreachable, ModelError, NoRoute, TokensNotAllowed, UsageError
 from chat.events import Event
 from chat.front import Front, first_spec, last_spec
-from chat.route import Candidate, Need, plan
+from chat.hosts import Hosts, Reached
+from chat.route import Candidate, Need, Route, plan
 from chat.session import AnswerOptions, AnswerSession
 from chat.tokenizer import Tokenizer
 from crypto.identity import PeerId
 from node import keyfile, paths
 from node.errors import NodeError
-from node.library import Library, LibraryTerms, Neighbour
+from node.finding import Finder
+from node.library import Library, LibraryTerms
 from node.loading import bring, load
 from node.slices import beside
 from node.slices.compute import ComputeThread
@@ -35,12 +37,10 @@ from node.transport.pool import LinkPool
 from wire import limits
 from wire.codes import Code
 from wire.messages.base import Message
-from wire.messages.hosting import Describe, Hosting
 from wire.tensors import DType, WeightFormat
-from wire.types import Address, LayerRange, ModelId, SessionId
+from wire.types import LayerRange, ModelId, SessionId
 
 DEFAULT_CONTEXT: Final = 4096
-_DESCRIBE_TIMEOUT_S: Final = 5.0
 _WIRE_DTYPES: Final = {"float32": DType.FLOAT32, "bfloat16": DType.BFLOAT16, "float16": DType.FLOAT16}
 
 
@@ -70,7 +70,8 @@ class Client:
         self.model_name = ""
         self._options = options
         self._compute = ComputeThread(options.threads)
-        self._hosting: dict[PeerId, asyncio.Future[Hosting]] = {}
+        self._hosts: Hosts | None = None
+        self._finder: Finder | None = None
         self._chain: Chain | None = None
         self._pool: LinkPool | None = None
         self._library: Library | None = None
@@ -96,12 +97,18 @@ class Client:
             self._pool = LinkPool(
                 identity, options.network, agent, on_message=self._on_message, on_closed=self._on_closed
             )
+            self._finder = Finder(
+                identity, options.network, cache=paths.cache_dir() / "dht-client", serves=False
+            )
+            if options.dht:
+                await self._finder.start(contacts=[one.address for one in options.contacts])
+            hosts = self._hosts = Hosts(options.contacts, self._pool, self._finder)
             asker = Asker(identity=identity, network=options.network)
-            self._library = Library(_terms(options), neighbours=self._sharing, asker=asker)
+            self._library = Library(_terms(options), neighbours=hosts.sharing, asker=asker)
             progress("reaching hosts and loading the first layers")
             checked = asyncio.Event()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._reach_first(checked))
+                group.create_task(self._reach_named(hosts, checked))
                 model = await self._library.open(options.model)
                 tokenizing = group.create_task(asyncio.to_thread(Tokenizer.load, model.folder))
                 facts = await self._compute.run(read_facts, model.folder)
@@ -166,6 +173,8 @@ class Client:
             await self._loaded.session.close()
         if self._pool is not None:
             await self._pool.close(Code.SHUTTING_DOWN, "the client is done")
+        if self._finder is not None:
+            await self._finder.close()
         if self._library is not None:
             await self._library.close()
         await self._compute.stop()
@@ -185,19 +194,8 @@ class Client:
     async def _open_chain(self) -> Chain:
         """Ask the hosts what they serve, plan a route over it and open a session on each hop."""
         ready = self._ready
-        if self._pool is None:
+        if self._pool is None or self._hosts is None:
             raise RuntimeError("the client was not started")
-        candidates = [
-            Candidate(
-                peer=link.peer_id,
-                address=link.remote,
-                offer=offer,
-                link_s=link.round_trip_s or 0.0,
-                draining=hosting.draining,
-            )
-            for link, hosting in await self._reach()
-            for offer in hosting.offers
-        ]
         need = Need(
             model=ready.model,
             layers=LayerRange(self._options.front_layers, ready.facts.num_layers),
@@ -209,7 +207,7 @@ class Client:
             positions=self._positions(ready.facts),
             kv_bytes_per_layer=ready.kv_bytes_per_layer,
         )
-        route = plan(candidates, need)
+        route = await self._plan(self._hosts, need)
         spec = ChainSpec(
             route=route,
             me=ready.me,
@@ -221,6 +219,15 @@ class Client:
         self._chain = Chain(spec, self._pool.links, ids)
         await self._chain.open()
         return self._chain
+
+    async def _plan(self, hosts: Hosts, need: Need) -> Route:
+        """Plan over the hosts that are known, and over those that can be found where these do not do."""
+        try:
+            return plan(_candidates(await hosts.reach()), need)
+        except (HostUnreachable, NoRoute):
+            if not await hosts.find(need.model):
+                raise
+        return plan(_candidates(await hosts.reach()), need)
 
     async def _bring(
         self, model: Model, first: SliceSpec, facts: ModelFacts, progress: Callable[[str], None]
@@ -235,66 +242,23 @@ class Client:
 
         await bring(model, specs, self._compute, progress=told)
 
-    async def _sharing(self) -> list[Neighbour]:
-        """The hosts that give weights, and where."""
-        try:
-            reached = await self._reach()
-        except HostUnreachable:
-            return []
-        return [
-            Neighbour(link.peer_id, Address(link.remote.ip, hosting.shares))
-            for link, hosting in reached
-            if hosting.shares
-        ]
-
-    async def _reach_first(self, checked: asyncio.Event) -> None:
+    async def _reach_named(self, hosts: Hosts, checked: asyncio.Event) -> None:
         """Reach hosts; a mistake in what was asked for is told before hosts that cannot be reached."""
         try:
-            await self._reach()
+            await hosts.reach_named()
         except HostUnreachable:
             await checked.wait()
             raise
 
-    async def _reach(self) -> list[tuple[Link, Hosting]]:
-        """Link to every contact and hear what it serves. Raises `HostUnreachable` when none answers."""
-        if not self._options.contacts:
-            raise HostUnreachable("no host is known; give one with --peer IP:PORT")
-        answers = await asyncio.gather(
-            *(self._describe(contact) for contact in self._options.contacts), return_exceptions=True
-        )
-        failures = [one for one in answers if isinstance(one, BaseException)]
-        for failure in failures:
-            if not isinstance(failure, NodeError | TimeoutError):
-                raise failure
-        if len(failures) == len(answers):
-            reasons = "; ".join(str(one) or "it gave no answer in time" for one in failures)
-            raise HostUnreachable(f"no host could be reached: {reasons}")
-        return [one for one in answers if not isinstance(one, BaseException)]
-
-    async def _describe(self, contact: Contact) -> tuple[Link, Hosting]:
-        if self._pool is None:
-            raise RuntimeError("the client was not started")
-        link = await self._pool.link_to(contact.peer, contact.address)
-        answer = self._hosting.setdefault(link.peer_id, asyncio.get_running_loop().create_future())
-        link.send(Describe())
-        async with asyncio.timeout(_DESCRIBE_TIMEOUT_S):
-            return link, await asyncio.shield(answer)
-
     def _on_message(self, link: Link, message: Message) -> None:
-        if isinstance(message, Hosting):
-            waiting = self._hosting.pop(link.peer_id, None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(message)
-        elif self._chain is not None:
+        if self._hosts is not None and self._hosts.on_message(link, message):
+            return
+        if self._chain is not None:
             self._chain.on_message(link.peer_id, message)
 
     def _on_closed(self, link: Link, code: Code, detail: str) -> None:
-        waiting = self._hosting.pop(link.peer_id, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_exception(
-                HostUnreachable(f"host {link.peer_id.short} ended the link: {detail or code.text}")
-            )
-            waiting.exception()
+        if self._hosts is not None:
+            self._hosts.on_closed(link, code, detail)
         if self._chain is not None:
             self._chain.on_closed(link.peer_id, code, detail)
 
@@ -314,6 +278,20 @@ class _Loaded:
     """W, of the hidden states that travel."""
     kv_bytes_per_layer: int
     """KV memory of one layer for a whole conversation; 0 when this client has no layer to judge by."""
+
+
+def _candidates(reached: Reached) -> list[Candidate]:
+    return [
+        Candidate(
+            peer=link.peer_id,
+            address=link.remote,
+            offer=offer,
+            link_s=link.round_trip_s or 0.0,
+            draining=hosting.draining,
+        )
+        for link, hosting in reached
+        for offer in hosting.offers
+    ]
 
 
 def _check_front(facts: ModelFacts, options: ClientOptions) -> None:

@@ -53,6 +53,8 @@ class ClientOptions:
     """The most that fetched weights may take on disk, in bytes; None for no bound."""
     download_rate: int | None = None
     """Bytes a second to fetch weights with; None for no bound."""
+    dht: bool = True
+    """Search for hosts beside the contacts, by the DHT that the contacts are part of."""
     offline: bool = False
     """Use the weights that are here, and fetch none."""
 

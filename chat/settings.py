@@ -177,6 +177,12 @@ SETTINGS: Final = (
         "disk", _size, "SIZE", "the most that fetched weights may take on disk, as in 20G (default: no bound)"
     ),
     Setting("download_rate", _size, "SIZE", "bytes a second to fetch weights with, as in 10M"),
+    Setting(
+        "dht",
+        _switch,
+        "",
+        "find hosts by those that are known, beside those named with --peer (default: yes)",
+    ),
     Setting("offline", _switch, "", "fetch no weights; use those that are here"),
 )
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}

@@ -89,6 +89,8 @@ class Choosing:
             log.error("no layers are served any more: %s", error)
 
     async def _hear(self) -> Sequence[gap.Heard]:
+        if self._chosen is not None:
+            await self._neighbours.look_for(self._chosen[0].model)
         return [
             gap.Heard(peer=one.peer, offer=offer, draining=one.hosting.draining)
             for one in await self._neighbours.ask()

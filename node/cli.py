@@ -70,6 +70,7 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         disk_bytes=words.disk,
         download_bytes_per_s=words.download_rate,
         upload_bytes_per_s=words.upload_rate,
+        dht=not words.no_dht,
         offline=words.offline,
         grace_s=words.grace,
         json=words.json,
@@ -160,7 +161,7 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         default=[],
         dest="peers",
         metavar="IP:PORT",
-        help="a host to get weights from, besides the hub; may be repeated",
+        help="a host that is known: to find others by, and to get weights from; may be repeated",
     )
     add(
         "--share",
@@ -187,6 +188,7 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         metavar="SIZE",
         help="bytes a second to give weights with, as in 2M",
     )
+    add("--no-dht", action="store_true", help="neither be found nor find others but those named with --peer")
     add("--offline", action="store_true", help="fetch nothing; use the weights that are here")
     add(
         "--grace",

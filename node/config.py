@@ -54,6 +54,8 @@ class NodeConfig:
     """The most that fetched weights may take on disk; None for no bound."""
     download_bytes_per_s: float | None = None
     upload_bytes_per_s: float | None = None
+    dht: bool = True
+    """Whether to be found, and to find others, by the DHT that the peers are part of."""
     offline: bool = False
     """Use the weights that are here, and fetch none."""
     auto: bool = False

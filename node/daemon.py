@@ -12,6 +12,7 @@ from typing import Final
 from node import keyfile, paths
 from node.choosing import Choosing
 from node.config import DEFAULT_KV_BYTES, NodeConfig
+from node.finding import Finder
 from node.forward import SessionHost
 from node.hosting import HostedSlice
 from node.library import Library, LibraryTerms
@@ -43,7 +44,8 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
     compute = ComputeThread(config.threads)
     budget = KVBudget(0)
     host = SessionHost(me=identity.peer_id, compute=compute, budget=budget)
-    neighbours = Neighbours(config.peers)
+    finder = Finder(identity, config.network, cache=paths.cache_dir() / "dht", serves=None)
+    neighbours = Neighbours(config.peers, me=identity.peer_id, finder=finder)
 
     def on_message(link: Link, message: Message) -> None:
         neighbours.on_message(link, message)
@@ -68,12 +70,15 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
     )
     sharing = Sharing(identity.peer_id, config)
     serving = Serving(config, host=host, library=library, compute=compute, status=status, stop=stop)
+    serving.on_change = lambda: finder.announce(host.hosting().offers)
     choosing = Choosing(identity.peer_id, config, serving=serving, neighbours=neighbours, compute=compute)
     compute.start()
     try:
         # The ports first: a port that is taken should be told before a model is loaded.
         address = await pool.listen(config.listen)
         host.shares = await sharing.start(address)
+        if config.dht:
+            await finder.start([address], config.peers)
         await compute.run(device.opened, config.device)
         if config.device != CPU:
             log.warning(device.UNTESTED)
@@ -99,6 +104,7 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
         await _until_stopped(host, stop, choosing)
         await _finish(host, config, status, now)
     finally:
+        await finder.close()
         await pool.close(Code.SHUTTING_DOWN, "the host is stopping")
         await sharing.close()
         await library.close()

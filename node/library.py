@@ -94,12 +94,12 @@ class Library:
         self,
         terms: LibraryTerms,
         *,
-        neighbours: Callable[[], Awaitable[Sequence[Neighbour]]],
+        neighbours: Callable[[ModelId | None], Awaitable[Sequence[Neighbour]]],
         asker: Asker | None = None,
     ) -> None:
         """
         Args:
-            neighbours: the peers that give chunks; asked whenever something is missing.
+            neighbours: the peers that give chunks, of a model where it is known; asked whenever something is missing.
             asker: signs what those peers are asked for.
         """
         self._terms = terms
@@ -207,7 +207,7 @@ class Library:
     async def _manifest(self, model: ModelId) -> Manifest:
         """The manifest of a model as peers have it, which the id proves. Raises `NotDescribed`."""
         reasons = []
-        for peer in await self._peers():
+        for peer in await self._peers(model):
             try:
                 return await peer.manifest(model)
             except SourceFailed as error:
@@ -220,7 +220,7 @@ class Library:
     async def _claimed(self, repo: HubRepo, files: Iterable[str] | None) -> tuple[_Claim | None, list[str]]:
         """What a peer says a hub's checkpoint is and the hub confirms as far as it can; else why none is believed."""
         reasons = []
-        for peer in await self._peers():
+        for peer in await self._peers(None):
             try:
                 model = await peer.named(repo.name.repo, repo.commit)
                 if model is None:
@@ -269,7 +269,7 @@ class Library:
                 f"parts of {name} that are needed are not here, and this process is told to fetch nothing",
                 "start once without --offline",
             )
-        peers = await self._peers()
+        peers = await self._peers(manifest.model_id if manifest.base is None else manifest.base.model)
         answers = await asyncio.gather(*(peer.learn(manifest) for peer in peers), return_exceptions=True)
         found: list[Source] = []
         if hub is not None:
@@ -281,14 +281,14 @@ class Library:
                 found.append(peer)
         return found
 
-    async def _peers(self) -> list[PeerSource]:
+    async def _peers(self, model: ModelId | None) -> list[PeerSource]:
         if self._terms.offline:
             return []
         if self._session is None:
             self._session = client_session()
         found = [
             PeerSource(self._session, one.address, one.peer, asker=self._asker)
-            for one in await self._neighbours()
+            for one in await self._neighbours(model)
         ]
         return [one for one in found if one.label not in self._distrust][:MOST_PEERS]
 

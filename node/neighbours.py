@@ -10,16 +10,19 @@ from typing import Final
 
 from crypto.identity import PeerId
 from node.errors import NodeError
+from node.finding import Finder
 from node.library import Neighbour
 from node.transport.link import Link
 from node.transport.pool import LinkPool
 from wire.codes import Code
 from wire.messages.base import Message
 from wire.messages.hosting import Describe, Hosting
-from wire.types import Address
+from wire.types import Address, ModelId
 
 log = logging.getLogger(__name__)
 
+MOST_CONTACTS: Final = 128
+"""Security limit: peers that are asked; what the DHT tells of beyond them is not."""
 ANSWER_S: Final = 5.0
 """How long a peer may take to say what it serves."""
 
@@ -36,8 +39,16 @@ class Heard:
 class Neighbours:
     """The contacts of one process."""
 
-    def __init__(self, contacts: Sequence[Address]) -> None:
-        self._contacts = tuple(contacts)
+    def __init__(self, contacts: Sequence[Address], *, me: PeerId, finder: Finder | None = None) -> None:
+        """
+        Args:
+            contacts: peers that the person named.
+            me: this process, which is no neighbour of its own.
+            finder: searches for others; None where only those named are to be asked.
+        """
+        self._contacts = dict.fromkeys(contacts)
+        self._me = me
+        self._finder = finder
         self._pool: LinkPool | None = None
         self._waiting: dict[PeerId, asyncio.Future[Hosting]] = {}
 
@@ -58,13 +69,22 @@ class Neighbours:
         if waiting is not None and not waiting.done():
             waiting.cancel()
 
+    async def look_for(self, model: ModelId) -> None:
+        """Search for hosts of a model, to be asked from now on too."""
+        if self._finder is not None:
+            for one in await self._finder.hosts(model):
+                if one.peer != self._me and len(self._contacts) < MOST_CONTACTS:
+                    self._contacts.setdefault(one.address)
+
     async def ask(self) -> list[Heard]:
         """Ask every contact what it serves; those that do not answer are left out, and why is logged."""
         answers = await asyncio.gather(*(self._ask(one) for one in self._contacts))
         return [one for one in answers if one is not None]
 
-    async def sharing(self) -> list[Neighbour]:
-        """The contacts that give chunks, and where."""
+    async def sharing(self, model: ModelId | None) -> list[Neighbour]:
+        """The peers that give chunks, and where; those that can be found for a model, where it is known."""
+        if model is not None:
+            await self.look_for(model)
         return [
             Neighbour(one.peer, Address(one.address.ip, one.hosting.shares))
             for one in await self.ask()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
@@ -54,6 +54,8 @@ class Serving:
         self._compute = compute
         self._status = status
         self._stop = stop
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when other slices are offered than before."""
 
     async def open(self, name: str) -> Model:
         """Find a model and learn which it is. Raises `StoreError`, `Interrupted`."""
@@ -111,6 +113,7 @@ class Serving:
     def offer(self, *held: HostedSlice) -> None:
         """Take sessions on slices too."""
         self._host.slices = (*self._host.slices, *held)
+        self.on_change()
 
     async def let_go(self, held: HostedSlice) -> int:
         """Take no more sessions on a slice, let answers under way on it end within the grace, and free its memory.
@@ -118,6 +121,7 @@ class Serving:
         Returns: How many answers were cut off.
         """
         self._host.slices = tuple(one for one in self._host.slices if one is not held)
+        self.on_change()
         cut_off = await self._host.finish(self._config.grace_s, only=held)
         await self._compute.run(memory.give_back)
         return cut_off

@@ -82,7 +82,7 @@ async def _check(store: ChunkStore, config: ModelsConfig, status: StatusLine) ->
 async def _mend(store: ChunkStore, config: ModelsConfig, wrong: set[bytes], status: StatusLine) -> bool:
     """Fetch chunks anew for each model that names them; returns whether all of those came."""
     identity = keyfile.load_or_create(paths.identity_file())
-    neighbours = Neighbours(config.peers)
+    neighbours = Neighbours(config.peers, me=identity.peer_id)
     pool = LinkPool(
         identity,
         config.network,

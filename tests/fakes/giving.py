@@ -100,7 +100,7 @@ async def hosting(shelf: TellingShelf, seed: int = 1, *, network: str = "main") 
 def library(home: Path, *peers: Neighbour, network: str = "main", **terms: Any) -> Library:
     """A library whose store and cache are in `home`, and which knows these peers."""
 
-    async def neighbours() -> Sequence[Neighbour]:
+    async def neighbours(_model: ModelId | None) -> Sequence[Neighbour]:
         return peers
 
     made = LibraryTerms(root=home / "store", cache_dir=home / "cache", **terms)

@@ -19,6 +19,7 @@ from wire.messages.base import Message
 from wire.messages.hosting import Describe, Hosting
 from wire.types import Address
 
+ME = Identity.from_seed(bytes([99]) * 32).peer_id
 LOCAL = Address("127.0.0.1", 0)
 
 
@@ -47,7 +48,7 @@ async def asking(
 ) -> AsyncIterator[tuple[Neighbours, list[Address]]]:
     """Neighbours whose contacts are these peers, and addresses besides."""
     addresses = [await peer.pool.listen(LOCAL) for peer in peers]
-    found = Neighbours([*addresses, *besides])
+    found = Neighbours([*addresses, *besides], me=ME)
     pool = LinkPool(
         Identity.from_seed(bytes(32)),
         "main",
@@ -67,7 +68,7 @@ async def asking(
 async def test_those_that_give_chunks_are_named_with_their_ports() -> None:
     gives, keeps = Peer(1, 7777), Peer(2, None)
     async with asking(gives, keeps) as (found, addresses):
-        assert await found.sharing() == [Neighbour(gives.identity.peer_id, Address("127.0.0.1", 7777))]
+        assert await found.sharing(None) == [Neighbour(gives.identity.peer_id, Address("127.0.0.1", 7777))]
         heard = await found.ask()
         assert [(one.peer, one.address, one.hosting.shares) for one in heard] == [
             (gives.identity.peer_id, addresses[0], 7777),
@@ -78,28 +79,28 @@ async def test_those_that_give_chunks_are_named_with_their_ports() -> None:
 async def test_what_they_say_is_asked_anew_each_time() -> None:
     peer = Peer(1, 1000)
     async with asking(peer) as (found, _):
-        assert [one.address.port for one in await found.sharing()] == [1000]
+        assert [one.address.port for one in await found.sharing(None)] == [1000]
         peer.shares = 2000
-        assert [one.address.port for one in await found.sharing()] == [2000]
+        assert [one.address.port for one in await found.sharing(None)] == [2000]
 
 
 async def test_two_questions_at_once_are_both_answered() -> None:
     async with asking(Peer(1, 1000)) as (found, _):
-        answers = await asyncio.gather(*(found.sharing() for _ in range(5)))
+        answers = await asyncio.gather(*(found.sharing(None) for _ in range(5)))
         assert [len(one) for one in answers] == [1] * 5
-        assert len(await found.sharing()) == 1
+        assert len(await found.sharing(None)) == 1
 
 
 async def test_who_cannot_be_reached_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     peer = Peer(1, 1000)
     async with asking(peer, besides=[Address("127.0.0.1", 1)]) as (found, _):
-        assert len(await found.sharing()) == 1
+        assert len(await found.sharing(None)) == 1
     assert "peer 127.0.0.1:1 cannot be asked: " in caplog.text
 
 
 async def test_who_is_of_another_network_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     async with asking(Peer(1, 1000, network="club")) as (found, _):
-        assert await found.sharing() == []
+        assert await found.sharing(None) == []
     assert "cannot be asked" in caplog.text
 
 
@@ -109,17 +110,17 @@ async def test_who_does_not_answer_is_left_out_after_a_while(
     monkeypatch.setattr(module, "ANSWER_S", 0.1)
     silent = Peer(1, 1000, answers=False)
     async with asking(silent, Peer(2, 2000)) as (found, _):
-        assert [one.address.port for one in await found.sharing()] == [2000]
+        assert [one.address.port for one in await found.sharing(None)] == [2000]
         # It may answer another time.
         silent.answers = True
-        assert len(await found.sharing()) == 2
+        assert len(await found.sharing(None)) == 2
     assert "did not answer in 0.1 s" in caplog.text
 
 
 async def test_who_closes_the_link_instead_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     rude = Peer(1, 1000, answers=False)
     async with asking(rude) as (found, _):
-        asked = asyncio.create_task(found.sharing())
+        asked = asyncio.create_task(found.sharing(None))
         await until(lambda: rude.asked == 1)
         await rude.pool.close(Code.SHUTTING_DOWN, "bye")
         async with asyncio.timeout(20):
@@ -146,7 +147,7 @@ async def test_an_answer_that_nobody_asked_for_is_no_harm() -> None:
         (link,) = peer.pool.links.values()
         for _ in range(3):
             link.send(Hosting(offers=(), draining=False, shares=5))
-        assert [one.address.port for one in await found.sharing()] in ([1000], [5])
+        assert [one.address.port for one in await found.sharing(None)] in ([1000], [5])
 
 
 async def test_without_contacts_nobody_is_asked() -> None:
@@ -156,4 +157,4 @@ async def test_without_contacts_nobody_is_asked() -> None:
 
 async def test_links_come_before_the_first_question() -> None:
     with pytest.raises(RuntimeError, match="no links yet"):
-        await Neighbours([LOCAL]).ask()
+        await Neighbours([LOCAL], me=ME).ask()

@@ -22,7 +22,7 @@ from node.status import StatusLine
 from node.store.errors import UnknownModel
 from scripts.make_model import write_tiny
 from wire.tensors import DType, WeightFormat
-from wire.types import Address, LayerRange
+from wire.types import Address, LayerRange, ModelId
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ class Bench:
         self.said = io.StringIO()
         config = NodeConfig(slices=(), listen=Address("127.0.0.1", 0), grace_s=0.1, **changes)
 
-        async def nobody() -> list[Neighbour]:
+        async def nobody(_model: ModelId | None) -> list[Neighbour]:
             return []
 
         self.serving = Serving(
