@@ -26,7 +26,11 @@ INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 """128 + SIGPIPE."""
 
-_COMMANDS: Final = ("ask", "plan")
+_LOOKS: Final = {
+    "models": "what models the swarm serves: which layers, at how many hosts, and what is missing",
+    "peers": "who serves what in the swarm, where, and how busy they are",
+}
+_COMMANDS: Final = ("ask", "models", "peers", "plan")
 _FLAGS: Final = frozenset(
     (
         *(setting.flag for setting in SETTINGS),
@@ -95,6 +99,7 @@ def _run(argv: list[str]) -> int:
     config = given.pop("config", None)
     words = given.pop("words", [])
     shown = {name: given.pop(name, False) for name in ("json", "route", "stats")}
+    watch = given.pop("watch", False)
     options = load(given, os.environ, _config_file(config), required=config is not None)
     if command == "ask":
         from chat.ask import AskOptions, ask, connect_client, question
@@ -102,6 +107,11 @@ def _run(argv: list[str]) -> int:
         text = question(words, sys.stdin)
         show = AskOptions(**shown)
         _wait(ask(connect_client, options, text, show=show, out=sys.stdout, err=sys.stderr))
+        return 0
+    if command is not None:
+        from chat.lookout import LookOptions, look
+
+        _wait(look(options, LookOptions(what=command, json=shown["json"], watch=watch), out=sys.stdout))
         return 0
     return _screen(options)
 
@@ -218,6 +228,12 @@ def _parser() -> argparse.ArgumentParser:
         "--route", action="store_true", help="show on standard error which host computes what"
     )
     asking.add_argument("--stats", action="store_true", help="show on standard error where the time went")
+    for name, what in _LOOKS.items():
+        looking = commands.add_parser(name, help=what, description=what[:1].upper() + what[1:] + ".", **about)
+        looking.add_argument("--json", action="store_true", help="print one JSON object")
+        looking.add_argument(
+            "--watch", action="store_true", help="look again every few seconds, until Ctrl-C"
+        )
     _add_planning(commands)
     return parser
 
