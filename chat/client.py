@@ -41,6 +41,8 @@ from wire.tensors import DType, WeightFormat
 from wire.types import LayerRange, ModelId, SessionId
 
 DEFAULT_CONTEXT: Final = 4096
+_SEARCHES_S: Final = (0.0, 0.5, 1.0, 1.5)
+"""Pauses between searches for hosts of layers that nobody known has."""
 _WIRE_DTYPES: Final = {"float32": DType.FLOAT32, "bfloat16": DType.BFLOAT16, "float16": DType.FLOAT16}
 
 
@@ -221,12 +223,17 @@ class Client:
         return self._chain
 
     async def _plan(self, hosts: Hosts, need: Need) -> Route:
-        """Plan over the hosts that are known, and over those that can be found where these do not do."""
-        try:
-            return plan(_candidates(await hosts.reach()), need)
-        except (HostUnreachable, NoRoute):
-            if not await hosts.find(need.model):
-                raise
+        """Plan over the hosts that are known; where these do not do, over those that can be found.
+
+        Hosts that have just started may still be announcing themselves, so the search is repeated for a while.
+        """
+        for pause_s in (0.0, *_SEARCHES_S):
+            await asyncio.sleep(pause_s)
+            try:
+                return plan(_candidates(await hosts.reach()), need)
+            except (HostUnreachable, NoRoute):
+                if not await hosts.find(need.model) and not await hosts.may_find():
+                    raise
         return plan(_candidates(await hosts.reach()), need)
 
     async def _bring(

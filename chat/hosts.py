@@ -45,6 +45,10 @@ class Hosts:
             self._contacts.setdefault(one.address, Contact(one.address, one.peer))
         return len(self._contacts) > known
 
+    async def may_find(self) -> bool:
+        """Whether there is anybody to search by."""
+        return await self._finder.joined(0.0)
+
     async def reach(self) -> Reached:
         """Link to every host and hear what it serves.
 

@@ -18,7 +18,7 @@ from scripts.swarm_hosts.errors import AlreadyRunning, NotRunning
 from scripts.swarm_hosts.folder import Host, SwarmFolder
 from scripts.swarm_hosts.interrupts import Interrupts
 from scripts.swarm_hosts.lifecycle import HostCommand, Launch
-from scripts.swarm_hosts.plan import SwarmPlan
+from scripts.swarm_hosts.plan import NETWORK, SwarmPlan
 from scripts.swarm_hosts.screen import Screen
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ def hand_over(folder: SwarmFolder, action: str, options: Sequence[str]) -> NoRet
     if not peers:
         raise NotRunning(f"no host runs; begin with: {ME} start")
     command = [sys.executable, "-P", "-m", "chat", *(("ask",) if action == "ask" else ())]
-    filled_in = ["--model", model, "--network=main", "--identity", str(folder.client_identity), *peers]
+    # One is enough: the others are found by it.
+    known = [f"--network={NETWORK}", peers[0]]
+    filled_in = ["--model", model, *known, "--identity", str(folder.client_identity)]
     os.execve(sys.executable, [*command, *filled_in, *options], lifecycle.environment())
 
 

@@ -21,7 +21,7 @@ from scripts.swarm_hosts import answer
 from scripts.swarm_hosts.folder import Host, SwarmFolder
 from scripts.swarm_hosts.interrupts import Interrupts
 from scripts.swarm_hosts.lifecycle import HostCommand, Launch
-from scripts.swarm_hosts.plan import CLIENT_LAYERS, SwarmPlan
+from scripts.swarm_hosts.plan import CLIENT_LAYERS, NETWORK, SwarmPlan
 from scripts.swarm_hosts.screen import Screen
 from wire.types import Address
 
@@ -103,7 +103,8 @@ class Demonstration:
         await imported.wait()
         options = ClientOptions(
             model=self.plan.model,
-            contacts=_contacts(hosts),
+            contacts=_contacts(hosts)[:1],
+            network=NETWORK,
             front_layers=CLIENT_LAYERS,
             identity_file=self.folder.client_identity,
             threads=self.plan.threads,
@@ -129,7 +130,7 @@ async def _outcome(asking: asyncio.Task[None], watching: asyncio.Task[None]) -> 
 
 
 def _contacts(hosts: Sequence[Host]) -> tuple[Contact, ...]:
-    """The hosts that serve, as a client needs them."""
+    """The hosts that serve, as a client needs them; by one of them it finds the others."""
     return tuple(
         Contact(Address.parse(host.address), PeerId.parse(host.peer_id))
         for host in hosts

@@ -15,6 +15,7 @@ from node.errors import NodeError
 from node.transport.link import Link
 from node.transport.pool import LinkPool
 from scripts.swarm_hosts.folder import Host
+from scripts.swarm_hosts.plan import NETWORK
 from wire.codes import Code
 from wire.errors import WireError
 from wire.messages.base import Message
@@ -68,7 +69,7 @@ async def inquire(hosts: Sequence[Host], identity_file: Path) -> list[HostStatus
             future.set_result(message)
 
     identity = keyfile.load_or_create(identity_file)
-    pool = LinkPool(identity, "main", "local-swarm", on_message=on_message, on_closed=lambda *_: None)
+    pool = LinkPool(identity, NETWORK, "local-swarm", on_message=on_message, on_closed=lambda *_: None)
 
     async def ask(host: Host) -> Hosting | None:
         if host.process is None or host.address is None or host.peer_id is None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 from scripts.swarm_hosts.errors import HostFailed, SwarmError
 from scripts.swarm_hosts.folder import Host
-from scripts.swarm_hosts.plan import SwarmPlan
+from scripts.swarm_hosts.plan import NETWORK, SwarmPlan
 from scripts.swarm_hosts.processes import describe, ended, spawn
 from scripts.swarm_hosts.screen import Screen
 
@@ -37,7 +37,8 @@ def daemon_command(plan: SwarmPlan, host: Host) -> Sequence[str]:
     return [
         *(sys.executable, "-P", "-m", "node"),
         *("--model", plan.model, "--layers", str(host.layers)),
-        *("--listen", plan.address(host.number)),
+        *("--listen", plan.address(host.number), "--network", NETWORK),
+        *(("--peer", plan.address(1)) if host.number > 1 else ()),
         *("--identity", str(host.folder / "identity")),
         *("--threads", str(plan.threads)),
         *("--grace", f"{HOST_GRACE_S:g}"),

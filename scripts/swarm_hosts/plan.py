@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ CLIENT_LAYERS: Final = 1
 """Layers, after the embedding, that the asking side computes itself unless it is told otherwise."""
 MAX_HOSTS: Final = 64
 LOOPBACK: Final = "127.0.0.1"
+NETWORK: Final = "local-swarm"
+"""A swarm of its own: nothing of this machine's other hosts and clients meets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +32,15 @@ class SwarmPlan:
     """One range per host."""
     base_port: int = 0
     """The first host's port, the next host has the next one; 0 lets the system pick each."""
+    meeting_port: int = 0
+    """The first host's, which the others and the client know; they find each other by it."""
     threads: int = 1
     """Compute threads of each host: they share one machine."""
 
     def address(self, number: int) -> str:
         """Where host `number`, counted from 1, listens."""
+        if number == 1 and self.meeting_port:
+            return f"{LOOPBACK}:{self.meeting_port}"
         return f"{LOOPBACK}:{self.base_port + number - 1 if self.base_port else 0}"
 
 
@@ -57,7 +64,20 @@ def make(
     if base_port and base_port + len(ranges) - 1 > 65_535:
         raise BadPlan(f"--base-port {base_port} leaves no room for {len(ranges)} ports")
     name = model if model == checkpoint.POCKET else str(folder)
-    return SwarmPlan(model=name, layers=ranges, base_port=base_port, threads=threads)
+    return SwarmPlan(
+        model=name,
+        layers=ranges,
+        base_port=base_port,
+        meeting_port=base_port or _free_port(),
+        threads=threads,
+    )
+
+
+def _free_port() -> int:
+    """A port that nothing listens at just now, for links and for datagrams."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
 
 
 def split(total: int, hosts: int) -> tuple[LayerRange, ...]:

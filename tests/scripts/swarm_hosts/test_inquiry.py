@@ -11,7 +11,7 @@ from node.transport.link import Link
 from node.transport.pool import LinkPool
 from scripts.swarm_hosts import inquiry
 from scripts.swarm_hosts.folder import Host, SwarmFolder
-from scripts.swarm_hosts.plan import SwarmPlan
+from scripts.swarm_hosts.plan import NETWORK, SwarmPlan
 from scripts.swarm_hosts.processes import ProcessId
 from wire.messages.base import Message
 from wire.messages.hosting import Describe, Hosting, Offer
@@ -28,7 +28,7 @@ def answering(*, draining: bool = False) -> LinkPool:
         if isinstance(message, Describe):
             link.send(Hosting(offers=(offer(1), offer(2)), draining=draining))
 
-    return LinkPool(IDENTITY, "main", "test", on_message=on_message, on_closed=lambda *_: None)
+    return LinkPool(IDENTITY, NETWORK, "test", on_message=on_message, on_closed=lambda *_: None)
 
 
 def offer(sessions: int) -> Offer:
@@ -90,7 +90,7 @@ async def test_a_host_that_does_not_answer_is_silent(
     hosts: tuple[Host, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inquiry, "_ANSWER_TIMEOUT_S", 0.2)
-    mute = LinkPool(IDENTITY, "main", "test", on_message=lambda *_: None, on_closed=lambda *_: None)
+    mute = LinkPool(IDENTITY, NETWORK, "test", on_message=lambda *_: None, on_closed=lambda *_: None)
     try:
         runs(hosts[0], await mute.listen(Address("127.0.0.1", 0)))
         runs(hosts[1], Address("127.0.0.1", 1), Identity.from_seed(bytes([1]) * 32))
