@@ -54,14 +54,15 @@ class ContactBook:
             teller: with `Road.EXCHANGE`, the peer that told of them.
         """
         self._forget(now)
+        told = sum(one.teller == teller for one in self._lines[road].values()) if teller is not None else 0
         new = 0
         for contact in contacts:
-            if contact.peer is not None and contact.peer == self._own:
-                continue
             entry = self._entries.get(contact)
             if entry is not None:
                 self._by_another_road(entry, road, now)
-            elif self._room(road, teller):
+            elif self._is_own(contact) or (teller is not None and told + new >= MAX_PER_TELLER):
+                continue
+            elif self._room(road):
                 self._put(Entry(contact=contact, heard=now, due=now, roads={road}, teller=teller))
                 new += 1
         return new
@@ -83,7 +84,7 @@ class ContactBook:
         entry.roads.discard(road)
         if not entry.roads and entry.answered is not None:
             entry.roads.add(Road.REMEMBERED)
-        if entry.roads and self._room(entry.road, None):
+        if entry.roads and self._room(entry.road):
             self._put(entry)
 
     def due(self, now: float, most: int, *, linked: Collection[PeerId] = NOBODY) -> list[Contact]:
@@ -159,7 +160,7 @@ class ContactBook:
         if road in entry.roads:
             return
         if road < entry.road:
-            if not self._room(road, None):
+            if not self._room(road):
                 return
             entry.due = min(entry.due, now)
             entry.teller = None
@@ -167,18 +168,18 @@ class ContactBook:
         entry.roads.add(road)
         self._put(entry)
 
-    def _room(self, road: Road, teller: PeerId | None) -> bool:
-        """Whether a road has a place for one more; a contact that only ever failed makes way for hearsay."""
-        line = self._lines[road]
-        if teller is not None and sum(one.teller == teller for one in line.values()) >= MAX_PER_TELLER:
-            return False
-        if len(line) < PLACES[road]:
+    def _room(self, road: Road) -> bool:
+        """Whether a road has a place for one more; a contact that only ever failed makes way."""
+        if len(self._lines[road]) < PLACES[road]:
             return True
-        worst = max(line.values(), key=lambda one: (one.answered is None, one.rank))
-        if road in NAMED_BY_A_PERSON or worst.answered is not None or not worst.failures:
+        spare = [one for one in self._lines[road].values() if one.answered is None and one.failures]
+        if road in NAMED_BY_A_PERSON or not spare:
             return False
-        self._drop(worst)
+        self._drop(max(spare, key=_rank))
         return True
+
+    def _is_own(self, contact: Contact) -> bool:
+        return contact.peer is not None and contact.peer == self._own
 
     def _put(self, entry: Entry) -> None:
         self._entries[entry.contact] = self._lines[entry.road][entry.contact] = entry
