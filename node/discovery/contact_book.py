@@ -55,16 +55,18 @@ class ContactBook:
         """
         self._forget(now)
         told = sum(one.teller == teller for one in self._lines[road].values()) if teller is not None else 0
-        new = 0
+        new, full = 0, False
         for contact in contacts:
             entry = self._entries.get(contact)
             if entry is not None:
                 self._by_another_road(entry, road, now)
             elif self._is_own(contact) or (teller is not None and told + new >= MAX_PER_TELLER):
                 continue
-            elif self._room(road):
+            elif not full and self._room(road):
                 self._put(Entry(contact=contact, heard=now, due=now, roads={road}, teller=teller))
                 new += 1
+            else:
+                full = True
         return new
 
     def met(self, contacts: Iterable[Met], now: float) -> None:
