@@ -20,6 +20,7 @@ from wire.messages.base import Message
 from wire.messages.forward import Alternative, Credit, Forward, HopTime, Output, Phase, Tokens
 from wire.messages.hosting import Describe, Hosting, Offer
 from wire.messages.link import Ack, Goodbye, Hello, Ping, Pong, Unsupported
+from wire.messages.peers import Introduce, KnownPeer, Peers
 from wire.messages.session import (
     Abort,
     Close,
@@ -98,6 +99,19 @@ MESSAGES: tuple[tuple[str, Message], ...] = (
             draining=False,
         ),
     ),
+    ("introduce", Introduce(listens=7311)),
+    ("introduce, never to be told of", Introduce()),
+    (
+        "peers",
+        Peers(
+            peers=(
+                KnownPeer(peer=_peer("a"), address=Address("192.0.2.7", 7311)),
+                KnownPeer(peer=_peer("b"), address=Address("2001:db8::7", 65_535)),
+            ),
+            listens=443,
+        ),
+    ),
+    ("peers, none known", Peers(peers=())),
     (
         "open, delivery next",
         Open(

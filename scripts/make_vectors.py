@@ -17,7 +17,12 @@ from crypto.identity import Identity
 from crypto.keys import KeyPair
 from crypto.noise.binding import STATIC_KEY_CONTEXT, prologue, sign_static
 from crypto.noise.handshake import PROTOCOL_NAME, Handshake, TransportKeys
-from scripts import make_message_vectors, make_record_vectors, make_sampling_vectors
+from scripts import (
+    make_discovery_vectors,
+    make_message_vectors,
+    make_record_vectors,
+    make_sampling_vectors,
+)
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "specs" / "vectors"
 
@@ -168,6 +173,7 @@ FILES: Mapping[str, Callable[[], object]] = {
     "identity.json": identity,
     **make_message_vectors.FILES,
     **make_record_vectors.FILES,
+    **make_discovery_vectors.FILES,
     **make_sampling_vectors.FILES,
 }
 

@@ -3,6 +3,7 @@
 WireError
 ├── LocalError            our own caller asked for what the state or a bound forbids; a bug or a usage error here
 │   ├── InvalidValue      a value that cannot exist (also raised while decoding; the decoder turns it into BadMessage)
+│   │   └── NewerVersion  a text or file of a later version of this protocol
 │   └── IllegalState      a command that the state forbids
 └── RemoteError           the peer broke the protocol; carries the code we tell it
     ├── PeerRefused       the handshake showed a peer, network or version that we do not speak with
@@ -25,6 +26,10 @@ class LocalError(WireError):
 
 class InvalidValue(LocalError, ValueError):
     """A value is outside its bounds."""
+
+
+class NewerVersion(InvalidValue):
+    """What a person handed us was written by a later version of this protocol."""
 
 
 class IllegalState(LocalError):

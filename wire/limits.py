@@ -265,3 +265,21 @@ REACH_RETRY_S: Final = 20.0
 """How soon it tries again while nobody has dialled back."""
 KNOCK_TIMEOUT_S: Final = 3.0
 """How long it waits for the dial-back it asked for."""
+
+# Roads to peers (specs/discovery.md)
+MAX_INVITED_CONTACTS: Final = 8
+"""Contacts of a join string, which a person copies; a few of different machines are enough to begin with."""
+MAX_INVITATION_BYTES: Final = 768
+"""Security limit: what a join string carries; that many contacts and the longest network name fit."""
+MAX_BOOTSTRAP_CONTACTS: Final = 64
+"""Contacts of a bootstrap list."""
+MAX_BOOTSTRAP_BYTES: Final = 8 * 1024
+"""Security limit: a bootstrap list with its signature; the most contacts take half of it."""
+MAX_BOOTSTRAP_DAYS: Final = 400
+"""From issue to expiry of a bootstrap list: a yearly one, and a month to spare."""
+MAX_PEERS_TOLD: Final = 32
+"""Security limit: peers of one `peers` message; that many fit a header."""
+PEERS_INTERVAL_S: Final = 60.0
+"""How long a side waits before it asks the same link for peers again; who asks sooner is told of none."""
+MAX_LAN_TEXT_BYTES: Final = 256
+"""Security limit: the TXT record of an announcement on a LAN; it needs 100 bytes."""

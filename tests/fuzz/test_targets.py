@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.fuzz import cbor, codec, connection, frames, handshake, manifest, texts
+from tests.fuzz import cbor, codec, connection, discovery, frames, handshake, manifest, texts
 
 TARGETS = [
     (cbor, 4000),
@@ -18,6 +18,7 @@ TARGETS = [
     (connection, 250),
     (manifest, 1500),
     (texts, 2500),
+    (discovery, 1500),
 ]
 """Each module with `fuzz(data)` and `SEEDS`, and how often it runs here; a fuzzer may run it for ever."""
 INTERESTING = (0x00, 0x01, 0x7F, 0x80, 0xFF, 0x9F, 0xBF, 0x5B, 0xC2, 0xD8, 0xFB, 0x20)
