@@ -22,6 +22,7 @@ from node.slices.facts import read_facts
 from node.store import checkpoint
 from scripts.make_model import write_tiny
 from tests.fakes import quantised_folder
+from wire.manifest import Base
 from wire.tensors import WeightFormat
 
 POCKET = checkpoint.resolve(checkpoint.POCKET)
@@ -86,6 +87,18 @@ def test_the_folder_says_which_model_it_is_and_has_its_other_files(tmp_path: Pat
     facts = read_facts(folder)
     assert (facts.weights, facts.measured) == (WeightFormat.INT8, None)
     assert read_facts(POCKET).weights is WeightFormat.NATIVE
+
+
+def test_what_was_quantised_in_the_same_way_is_one_model_with_an_id_of_its_own(tmp_path: Path) -> None:
+    source = plain(tmp_path / "source")
+    ids = []
+    for name, weights in (("a", WeightFormat.INT8), ("b", WeightFormat.INT8), ("c", WeightFormat.INT4_32)):
+        said(config(tmp_path / name, model=str(source), weights=weights, measure=False))
+        manifest = checkpoint.build_manifest(tmp_path / name)
+        assert manifest.base == Base(checkpoint.build_manifest(source).model_id, weights)
+        ids.append(manifest.model_id)
+    assert ids[0] == ids[1]
+    assert len({*ids, checkpoint.build_manifest(source).model_id}) == 3
 
 
 def test_licences_go_with_the_weights(tmp_path: Path) -> None:
