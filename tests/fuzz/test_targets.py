@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.fuzz import cbor, codec, connection, frames, handshake, manifest, texts
+from tests.fuzz import cbor, codec, connection, datagrams, frames, handshake, manifest, records, texts
 
 TARGETS = [
     (cbor, 4000),
@@ -17,6 +17,8 @@ TARGETS = [
     (handshake, 150),
     (connection, 250),
     (manifest, 1500),
+    (records, 2000),
+    (datagrams, 2000),
     (texts, 2500),
 ]
 """Each module with `fuzz(data)` and `SEEDS`, and how often it runs here; a fuzzer may run it for ever."""
