@@ -153,7 +153,7 @@ def _request_parts(request: Request) -> tuple[Kind, list[object]]:
         case Ping():
             return Kind.PING, []
         case Find():
-            wanted = request.contacts | request.v4 << 1 | request.v6 << 2
+            wanted = request.contacts | request.v4 << 1 | request.v6 << 2 | request.records << 3
             return Kind.FIND, [request.key.raw, request.cursor, wanted]
         case Store():
             return Kind.STORE, [request.token, request.record]
@@ -186,7 +186,7 @@ def _ping(sender: NodeId, serves: bool, _: list[Any]) -> tuple[Request, int]:
 
 def _find(sender: NodeId, serves: bool, raw: list[Any]) -> tuple[Request, int]:
     _at_least(raw, 6)
-    wanted = UInt(7).decode(raw[4])
+    wanted = UInt(15).decode(raw[4])
     return Find(
         sender=sender,
         serves=serves,
@@ -195,6 +195,7 @@ def _find(sender: NodeId, serves: bool, raw: list[Any]) -> tuple[Request, int]:
         contacts=bool(wanted & 1),
         v4=bool(wanted & 2),
         v6=bool(wanted & 4),
+        records=bool(wanted & 8),
     ), 6
 
 

@@ -80,6 +80,8 @@ class Find:
     """The place in the ring of records (specs/dht.md §Pages) from which records are wanted."""
     contacts: bool = True
     """Whether contacts are wanted; without them there is room for one more record."""
+    records: bool = True
+    """Whether records are wanted; without them there is room for more contacts."""
     v4: bool = True
     """Whether the sender can use contacts of IPv4."""
     v6: bool = True

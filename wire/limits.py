@@ -183,8 +183,10 @@ NETWORK_TAG_BYTES: Final = 8
 """What a datagram names its network by."""
 NODE_ID_BYTES: Final = 20
 """Kademlia §2: 160 bits."""
-MAX_ANSWER_CONTACTS: Final = 8
-"""Contacts of one answer; a search asks twelve nodes, and leaves room for records."""
+MAX_ANSWER_CONTACTS: Final = 20
+"""Contacts of one answer: enough that the eight nearest to a key cannot hide those behind them."""
+CONTACTS_BESIDE_RECORDS: Final = 6
+"""Contacts of an answer that has records, so that there is room for four of them."""
 MAX_ANSWER_RECORDS: Final = 8
 """Security limit: records of one answer, whatever their size; bounds the signatures to check."""
 
@@ -199,14 +201,14 @@ TABLE_CONTACTS_PER_NETWORK: Final = 10
 """Security limit: contacts of the whole table within one /24 (IPv6: /48)."""
 MAX_PENDING_CHALLENGES: Final = 64
 """Security limit: senders being challenged at once."""
-REPLICAS: Final = 12
-"""Nodes a record is stored at; a third of them is enough to find it when the eight nearest lie."""
-SEARCH_WIDTH: Final = 12
+REPLICAS: Final = 16
+"""Nodes a record is stored at; half of them are left when the eight nearest lie."""
+SEARCH_WIDTH: Final = 10
 """Nearest living nodes that a search has asked before it ends."""
 MAX_SEARCH_WIDTH: Final = 20
-"""Nearest living nodes that it asks when few of the twelve know what one of them knows."""
-SEARCH_AGREEMENT: Final = 4
-"""Nodes that know what is known, from which a search does not widen."""
+"""Nearest living nodes that it asks when few of the ten know what others do."""
+SEARCH_AGREEMENT: Final = 6
+"""Nodes that know about as much as was found, from which a search does not widen."""
 SEARCH_IN_FLIGHT: Final = 4
 """Kademlia's alpha: requests of one search under way, slow ones not counted."""
 SEARCH_PATHS: Final = 3
@@ -215,7 +217,7 @@ MAX_SEARCH_REQUESTS: Final = 160
 """Security limit: requests of one search, whatever it is told."""
 SEARCH_DEADLINE_S: Final = 10.0
 """Security limit: a search ends with what it has."""
-MAX_CANDIDATES: Final = 400
+MAX_CANDIDATES: Final = 800
 """Security limit: contacts one search keeps."""
 SEARCH_CONTACTS_PER_NETWORK: Final = 3
 """Security limit: nodes within one /24 (IPv6: /48) that one search asks."""

@@ -14,6 +14,12 @@ class Arcs:
         self._spans: list[tuple[int, int]] = []
         """Ascending, apart from each other, `[start, end)` within the ring."""
 
+    def copy(self) -> Arcs:
+        """The same arcs, apart from these."""
+        other = Arcs()
+        other._spans = list(self._spans)
+        return other
+
     def cover(self, start: int, end: int | None) -> None:
         """Add the arc from `start` up to `end`; the whole ring when there is no end."""
         if end is None:

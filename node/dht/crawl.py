@@ -1,12 +1,12 @@
 """One search for a key: whom to ask next, and what to believe of it. No sockets, no clock.
 
 Four requests are under way; a slow one gives its place away and may still answer. Those nearest to the key are asked
-until twelve of them have answered, twenty when few of them know what others do; then those that hold more than was seen
+until ten of them have answered, twenty when few of them know what others do; then those that hold more than was seen
 are asked for further pages. Records of all that answered are merged: no single node, nor the nearest eight, can hide
 one.
 
-Contacts are taken from three paths in turn that share no node: what a liar invents is asked for on its own path only.
-Who names nodes that do not exist is not asked about more of them. Kademlia §2.3, S/Kademlia §4.4.
+Contacts are of three paths that share no node, each of which has its turn: what a liar invents comes to its own path
+only. Who names nodes that do not exist is not asked about more of them. Kademlia §2.3, S/Kademlia §4.4.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 from kademlia.node import Node, NodeHeap
 
-from node.dht.arcs import Arcs
+from node.dht.arcs import ROUND, Arcs
 from node.dht.places import limited_network, may_tell
 from wire import limits
 from wire.dht_messages import Found
@@ -28,6 +28,10 @@ from wire.records import Record
 
 SUSPECT_AFTER: Final = 3
 """Contacts of one node that turned out dead after which the others it named come last, unless some lived."""
+_FAIR_TURN: Final = 3
+"""Every how many questions the path that was asked least has its turn."""
+_PAGE_RECORDS: Final = 4
+"""Records that an answer with contacts has room for, about."""
 _FEW: Final = 4
 """Nodes that must have answered before slow ones are given up."""
 _FRUITLESS_PAGES: Final = 8
@@ -68,6 +72,11 @@ class Candidate(Node):  # type: ignore[misc]  # the library has no types
         """Whether it names nodes that do not exist."""
         return self.told_dead >= SUSPECT_AFTER and self.told_dead > 2 * self.told_alive
 
+    @property
+    def suspect_told(self) -> bool:
+        """Whether it was named by one that is suspect."""
+        return self.told_by is not None and self.told_by.suspect
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -76,6 +85,7 @@ class Question:
     candidate: Candidate
     cursor: int
     contacts: bool
+    records: bool
 
 
 @dataclass(slots=True)
@@ -97,6 +107,8 @@ class Rules:
     """Whether a contact can be reached from here and is not known to be dead."""
     records: bool = True
     """Whether records are wanted, or only the nearest nodes."""
+    width: int = limits.SEARCH_WIDTH
+    """How many of the nearest nodes shall have answered."""
 
 
 class Search:
@@ -112,6 +124,7 @@ class Search:
         self._target = Node(key.raw)
         self._paths = [NodeHeap(self._target, limits.MAX_CANDIDATES) for _ in range(limits.SEARCH_PATHS)]
         self._turn = 0
+        self._asked = [0] * limits.SEARCH_PATHS
         self._known: dict[bytes, Candidate] = {}
         self._networks: Counter[bytes] = Counter()
         self._answered: list[Candidate] = []
@@ -127,7 +140,9 @@ class Search:
             return True
         if self._active() or self._pick() is not None or self._page() is not None:
             return False
-        return len(self._answered) >= _FEW or not self._in_flight
+        # One that has answered before lives: its page will come. Others that are slow are likely dead.
+        promised = any(one.state is State.ANSWERED for one in self._in_flight)
+        return not self._in_flight or (len(self._answered) >= _FEW and not promised)
 
     @property
     def nearest(self) -> list[Candidate]:
@@ -202,11 +217,12 @@ class Search:
             return None
         candidate.state = State.ASKED
         self._turn += 1
+        self._asked[candidate.path] += 1
         network = limited_network(candidate.ip)
         if network is not None:
             self._networks[network] += 1
         candidate.cursor = self._cursor()
-        return Question(candidate, candidate.cursor, contacts=True)
+        return Question(candidate, candidate.cursor, contacts=True, records=self._rules.records)
 
     def _next_page(self) -> Question | None:
         candidate = self._page()
@@ -215,26 +231,33 @@ class Search:
         candidate.paging = True
         gap = candidate.seen.largest_gap()
         candidate.cursor = gap[0] if gap is not None else 0
-        return Question(candidate, candidate.cursor, contacts=False)
+        return Question(candidate, candidate.cursor, contacts=False, records=True)
 
     def _pick(self) -> Candidate | None:
-        """The nearest node that should be asked, of the path whose turn it is or else of the next."""
+        """The node to ask next: the nearest of all paths, and in every third turn of the path that was asked least."""
         bound = self._bound()
-        for step in range(len(self._paths)):
-            path = self._paths[(self._turn + step) % len(self._paths)]
-            doubtful: Candidate | None = None
-            for one in path:
-                if one.state is not State.NEW or not self._has_room(one):
-                    continue
-                if bound is not None and self._distance(one) >= bound:
-                    break
-                if one.told_by is None or not one.told_by.suspect:
-                    found: Candidate = one
-                    return found
-                doubtful = doubtful or one
-            if doubtful is not None and bound is None and not self._in_flight:
-                return doubtful
-        return None
+        heads = [one for one in (self._head(path, bound) for path in self._paths) if one is not None]
+        sound = [one for one in heads if not one.suspect_told]
+        if sound and self._turn % _FAIR_TURN == _FAIR_TURN - 1:
+            return min(sound, key=lambda one: self._asked[one.path])
+        if sound:
+            return min(sound, key=self._distance)
+        wanting = bound is None and not self._in_flight
+        return min(heads, key=self._distance) if heads and wanting else None
+
+    def _head(self, path: NodeHeap, bound: int | None) -> Candidate | None:
+        """The nearest node of a path that may be asked; one that a suspect told of only if there is no other."""
+        doubtful: Candidate | None = None
+        for one in path:
+            if bound is not None and self._distance(one) >= bound:
+                break
+            if one.state is not State.NEW or not self._has_room(one):
+                continue
+            if not one.suspect_told:
+                found: Candidate = one
+                return found
+            doubtful = doubtful or one
+        return doubtful
 
     def _page(self) -> Candidate | None:
         """A node that holds more than was seen and of which a part was not asked for; first whose pages were useful."""
@@ -252,10 +275,10 @@ class Search:
 
     def _bound(self) -> int | None:
         """The distance from which nobody needs to be asked; none as long as too few have answered."""
-        width = limits.SEARCH_WIDTH
+        width = self._rules.width
         known = len(self.records)
         if known and self._rules.records:
-            agreeing = sum(2 * one.total >= known for one in self._answered)
+            agreeing = sum(known <= 2 * one.total <= 4 * known for one in self._answered)
             if agreeing < limits.SEARCH_AGREEMENT:
                 width = limits.MAX_SEARCH_WIDTH
         return self._distance(self._answered[width - 1]) if len(self._answered) >= width else None
@@ -264,10 +287,14 @@ class Search:
         return sum(not one.overdue for one in self._in_flight)
 
     def _cursor(self) -> int:
-        """Where in the ring the next node's records are wanted from: where the fewest were seen."""
-        start, length = self._seen.largest_gap() or (0, 1 << 64)
-        share = length * min(self._active(), limits.SEARCH_IN_FLIGHT) // limits.SEARCH_IN_FLIGHT
-        return (start + share) % (1 << 64)
+        """Where in the ring the next node's records are wanted from: where none were seen, nor are on their way."""
+        expected = self._seen.copy()
+        page = ROUND * _PAGE_RECORDS // max(_PAGE_RECORDS + 1, self.crowd())
+        for one in self._in_flight:
+            if not one.overdue:
+                expected.cover(one.cursor, (one.cursor + page) % ROUND)
+        start, _ = expected.largest_gap() or self._seen.largest_gap() or (0, ROUND)
+        return start
 
     def _has_room(self, candidate: Candidate) -> bool:
         network = limited_network(candidate.ip)

@@ -136,9 +136,9 @@ class DhtNode:
                 group.create_task(fill(target))
         self._forget_dead(now)
 
-    async def nearest(self, target: NodeId) -> Search:
+    async def nearest(self, target: NodeId, width: int = limits.SEARCH_WIDTH) -> Search:
         """Search for the nodes nearest to a place; return the search, which is over."""
-        search = await self.begin(target, records=False)
+        search = await self.begin(target, records=False, width=width)
         async for _ in self.run(search):
             pass
         return search
@@ -159,7 +159,7 @@ class DhtNode:
     async def publish(self, data: bytes, record: Record) -> Published:
         """Store a signed record with the nodes nearest to its key."""
         key = record.key(self.protocol.network)
-        search = await self.nearest(key)
+        search = await self.nearest(key, limits.REPLICAS)
         report = Published(crowd=search.crowd())
         ahead: list[float] = []
         waiting = self._holders(search, key, data, record, report)
@@ -198,11 +198,12 @@ class DhtNode:
         )
         return await self.ask(store, candidate.contact.address, candidate.contact.node)
 
-    async def begin(self, key: NodeId, *, records: bool) -> Search:
+    async def begin(self, key: NodeId, *, records: bool, width: int = limits.SEARCH_WIDTH) -> Search:
+        """A search that `run` carries out; what is here already it has found."""
         if not len(self.protocol.routing) and self.bootstrap:
             await self.greet(self.bootstrap)
-        near = self.protocol.routing.nearest(key, limits.SEARCH_WIDTH, families=self.families)
-        rules = Rules(self.protocol.node, self._usable, records)
+        near = self.protocol.routing.nearest(key, limits.MAX_SEARCH_WIDTH, families=self.families)
+        rules = Rules(self.protocol.node, self._usable, records, width)
         search = Search(key, [one.contact for one in near], rules)
         if records:
             here = self.protocol.storage.page(key, 0, 1 << 30, self.protocol.wall())
@@ -252,6 +253,7 @@ class DhtNode:
             key=search.key,
             cursor=question.cursor,
             contacts=question.contacts,
+            records=question.records,
             v4=self.families.v4,
             v6=self.families.v6,
         )

@@ -213,15 +213,15 @@ class Protocol:
                 return self._probe(request, source, now)
 
     def _find(self, find: Find, room: int, source: Address, now: float) -> Found:
+        beside = find.records and self.storage.count(find.key, self.wall())
+        most = limits.CONTACTS_BESIDE_RECORDS if beside else limits.MAX_ANSWER_CONTACTS
         contacts: tuple[NodeContact, ...] = ()
         if find.contacts:
             families = Families(v4=find.v4, v6=find.v6)
-            near = self.routing.nearest(
-                find.key, limits.MAX_ANSWER_CONTACTS, families=families, but=find.sender
-            )
+            near = self.routing.nearest(find.key, most, families=families, but=find.sender)
             contacts = tuple(one.contact for one in near if may_tell(source.ip, one.ip))
         room -= _FOUND_BYTES + sum(len(pack_contact(one)) + 2 for one in contacts)
-        page = self.storage.page(find.key, find.cursor, room, self.wall())
+        page = self.storage.page(find.key, find.cursor, room if find.records else 0, self.wall())
         return Found(
             observed=source,
             token=self._tokens.make(source, now),

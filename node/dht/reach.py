@@ -60,10 +60,10 @@ class Reachability:
             task.cancel()
         await asyncio.gather(*self._helping, return_exceptions=True)
 
-    async def _prove_by(self, helper: NodeContact) -> Address | None:
+    async def _prove_by(self, helper: Address) -> Address | None:
         protocol = self._node.protocol
         hello = Ping(sender=protocol.node, serves=protocol.serves)
-        reply = await self._node.ask(hello, helper.address, helper.node)
+        reply = await self._node.ask(hello, helper)
         if not isinstance(reply, Reply) or not isinstance(reply.answer, Pong):
             return None
         nonce = protocol.random(limits.TRANSACTION_BYTES)
@@ -74,7 +74,7 @@ class Reachability:
                 reach = Reach(
                     sender=protocol.node, serves=protocol.serves, token=reply.answer.token, nonce=nonce
                 )
-                await self._node.ask(reach, helper.address, helper.node)
+                await self._node.ask(reach, helper, reply.node)
                 await heard.wait()
         except TimeoutError:
             return None
@@ -127,8 +127,11 @@ class Reachability:
                 return one
         return None
 
-    def _helpers(self, *, v6: bool) -> list[NodeContact]:
-        return self._shuffled(v6=v6)
+    def _helpers(self, *, v6: bool) -> list[Address]:
+        """Whom to ask: nodes known by this family, then the contacts that others told of."""
+        known = [one.address for one in self._shuffled(v6=v6)]
+        told = [one for one in self._node.bootstrap if is_v6(one.ip) == v6]
+        return list(dict.fromkeys((*known, *told)))
 
     def _shuffled(self, *, v6: bool) -> list[NodeContact]:
         """Some of the known nodes of one IP family, in random order."""

@@ -124,6 +124,12 @@ class RecordStore:
             chosen.append(data)
         return Page(len(ring), None, tuple(chosen))
 
+    def count(self, key: NodeId, now: float) -> int:
+        """How many records of a key are here."""
+        self.expire(now)
+        shelf = self._shelves.get(key)
+        return len(shelf.entries) if shelf is not None else 0
+
     def records(self, key: NodeId, now: float) -> list[Record]:
         """All records of a key."""
         self.expire(now)

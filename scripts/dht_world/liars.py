@@ -42,7 +42,7 @@ class Ring:
     def nearest(self, key: NodeId) -> tuple[NodeContact, ...]:
         """The accomplices nearest to a key."""
         near = sorted(self.members, key=lambda one: one.contact.node.distance(key))
-        return tuple(one.contact for one in near[: limits.MAX_ANSWER_CONTACTS])
+        return tuple(one.contact for one in near[: limits.CONTACTS_BESIDE_RECORDS])
 
 
 class Liar:
@@ -89,7 +89,7 @@ class Liar:
                 self._ring.records.append(request.record)
                 return Stored(observed=source, outcome=Outcome.STORED, time=int(self._world.wall()))
             case Find():
-                contacts, records, total = self._claims(request, (room - 500) // 260)
+                contacts, records, total = self._claims(request, (room - 400) // 260)
                 return Found(
                     observed=source, token=token, total=total, next=None, contacts=contacts, records=records
                 )
@@ -114,7 +114,7 @@ class Liar:
         """Nodes nearer to the key than any can be, at addresses where nobody is."""
         dice = self._world.dice
         made = []
-        for _ in range(limits.MAX_ANSWER_CONTACTS):
+        for _ in range(limits.CONTACTS_BESIDE_RECORDS):
             node = NodeId(key.raw[:-4] + dice.randbytes(4))
             ip = f"{dice.randrange(100, 200)}.{dice.randrange(256)}.{dice.randrange(256)}.1"
             made.append(NodeContact(node, Address(ip, 7311)))

@@ -8,7 +8,18 @@ from types import ModuleType
 
 import pytest
 
-from tests.fuzz import cbor, codec, connection, discovery, frames, handshake, manifest, texts
+from tests.fuzz import (
+    cbor,
+    codec,
+    connection,
+    datagrams,
+    discovery,
+    frames,
+    handshake,
+    manifest,
+    records,
+    texts,
+)
 
 TARGETS = [
     (cbor, 4000),
@@ -17,6 +28,8 @@ TARGETS = [
     (handshake, 150),
     (connection, 250),
     (manifest, 1500),
+    (records, 2000),
+    (datagrams, 2000),
     (texts, 2500),
     (discovery, 1500),
 ]
