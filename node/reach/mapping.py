@@ -1,8 +1,8 @@
 """Ports held open in the router: asked for, renewed at half their life, withdrawn at the end.
 
 Each router (one for IPv4, one for IPv6) is asked in the first way that works, PCP, then NAT-PMP, then UPnP; the way
-that worked is tried first the next time. What is held is a claim of the router: it becomes an address of ours only when a
-peer has dialled back there (`dial_back`). A port that was opened without end, since the router knows no other, is
+that worked is tried first the next time. What is held is a claim of the router: it becomes an address of ours only when
+a peer has dialled back there (`dial_back`). A port that was opened without end, since the router knows no other, is
 withdrawn like the others, but stays after a crash.
 """
 
@@ -37,6 +37,8 @@ class Pace:
     retry_first_s: float = 30.0
     """After a failure; then twice as long each time."""
     retry_most_s: float = 900.0
+    look_s: float = 30.0
+    """How soon another network is noticed, such as an address that changed."""
 
 
 @dataclass(slots=True)
@@ -96,14 +98,21 @@ class PortMapper:
         try:
             while True:
                 self._hurry.clear()
-                wait_s = await self._round()
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await self._hurry.wait()
-                except TimeoutError:
-                    continue
+                await self._pause(await self._round())
         finally:
             await self._withdraw()
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait so long, or until there is a reason not to: somebody asks, or this machine is on another network."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        while (left_s := until - loop.time()) > 0 and set(self._find()) == set(self._routers):
+            try:
+                async with asyncio.timeout(min(left_s, self._pace.look_s)):
+                    await self._hurry.wait()
+                    return
+            except TimeoutError:
+                continue
 
     async def _round(self) -> float:
         """Make or renew everything; return in how many seconds to do so again."""
@@ -112,12 +121,12 @@ class PortMapper:
             # It cannot be asked any more, at least not under our old address.
             del self._routers[gone]
         self.problem = None if found else NoGateway()
-        waits = [self._pace.retry_most_s]
+        waits: list[float] = []
         for gateway in found:
             router = self._routers.setdefault(gateway, _Router(self._methods(gateway)))
             waits.append(await self._renew(router))
         self._tell()
-        return min(waits)
+        return min(waits, default=self._pace.retry_most_s)
 
     async def _renew(self, router: _Router) -> float:
         now = asyncio.get_running_loop().time()

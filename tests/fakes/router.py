@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 from node.reach.gateway import Gateway
 
@@ -76,7 +77,7 @@ class FakeRouter:
         if "PCP" not in self.speaks:
             return struct.pack(">BBHI", 0, 128, 1, 7) if "NAT-PMP" in self.speaks else None
         lifetime = struct.unpack_from(">I", data, 4)[0]
-        nonce, number, internal, external, ip = struct.unpack_from(">12sB3xHH16s", data, 24)
+        nonce, number, internal, external, _ = struct.unpack_from(">12sB3xHH16s", data, 24)
         protocol = {6: "TCP", 17: "UDP"}[number]
         self.asked.append(f"PCP {protocol} {lifetime}")
         key = protocol, internal
@@ -99,7 +100,9 @@ class FakeRouter:
 
     def _hold(self, protocol: str, internal: int, external: int, lifetime: int) -> tuple[int, int]:
         if not lifetime:
-            for key in [one for one, port in self.mappings.items() if one[0] == protocol and port == internal]:
+            for key in [
+                one for one, port in self.mappings.items() if one[0] == protocol and port == internal
+            ]:
                 del self.mappings[key]
             return 0, 0
         port = external
@@ -141,7 +144,7 @@ class FakeRouter:
         """Answer an SSDP search."""
         if "UPnP" not in self.speaks or b"M-SEARCH" not in data:
             return None
-        kind = re.search(rb"ST: (\S+)", data)
+        kind = re.search(rb"\nST: (\S+)", data)
         return (
             f"HTTP/1.1 200 OK\r\nST: {kind[1].decode() if kind else ''}\r\n"
             f"EXT:\r\nLOCATION: {self.location}\r\nUSN: uuid:1\r\n\r\n"
@@ -154,8 +157,7 @@ class _Answering(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
         answer = self._answer(data)
