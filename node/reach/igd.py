@@ -9,9 +9,10 @@ from typing import Final
 
 from node.reach import strict_xml
 from node.reach.errors import BadAnswer, RouterRefused
-from node.reach.ports import Transport, checked_ip
+from node.reach.ports import checked_ip
 from node.reach.ssdp import Place
 from node.reach.strict_xml import BadXml, Element, escaped
+from wire.messages.reach import Transport
 
 NAME: Final = "UPnP"
 DESCRIPTION: Final = "lamella"

@@ -17,7 +17,8 @@ from typing import Final
 from node.reach.errors import NoAnswer, NoGateway, ReachError
 from node.reach.gateway import Gateway, gateways
 from node.reach.methods import Method, methods_for
-from node.reach.ports import LIFETIME_S, Mapped, Transport, Wanted
+from node.reach.ports import LIFETIME_S, Mapped, Wanted
+from wire.messages.reach import Transport
 
 log = logging.getLogger(__name__)
 

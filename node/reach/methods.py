@@ -13,7 +13,8 @@ from node.reach.errors import BadAnswer, NoAnswer, RouterRefused
 from node.reach.gateway import Gateway
 from node.reach.http_call import call
 from node.reach.igd import Service
-from node.reach.ports import Mapped, Transport, Wanted, granted
+from node.reach.ports import Mapped, Wanted, granted
+from wire.messages.reach import Transport
 
 _CONFLICT_TRIES: Final = 4
 _FREE_PORTS: Final = range(49_152, 65_536)

@@ -7,7 +7,8 @@ import struct
 from typing import Final
 
 from node.reach.errors import BadAnswer, RouterRefused
-from node.reach.ports import Mapped, Transport, Wanted, checked_ip, granted
+from node.reach.ports import Mapped, Wanted, checked_ip, granted
+from wire.messages.reach import Transport
 
 NAME: Final = "NAT-PMP"
 PORT: Final = 5351

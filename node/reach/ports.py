@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from node.reach.errors import BadAnswer
+from wire.messages.reach import Transport
 from wire.types import Address
 
 LIFETIME_S: Final = 3600
 """What is asked for: short enough that what a crash leaves behind goes away, long enough to be no burden."""
 MOST_LIFETIME_S: Final = 24 * 3600
 """More than this is taken as this."""
-
-
-class Transport(Enum):
-    """Which ports are meant."""
-
-    TCP = "tcp"
-    UDP = "udp"
-
-    @property
-    def number(self) -> int:
-        """The IANA protocol number."""
-        return 6 if self is Transport.TCP else 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,9 +50,7 @@ def needs(*tools: str) -> list[pytest.MarkDecorator]:
 
 def command(*words: str, text: str | None = None) -> str:
     """Run a program; return what it prints."""
-    done = subprocess.run(
-        words, input=text, capture_output=True, text=True, timeout=_COMMAND_S, check=False
-    )
+    done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
     return done.stdout
 
@@ -135,7 +133,14 @@ class Lab:
         """A machine with a public address and no filter, in a network of its own."""
         self._count += 1
         machine = self._machine(f"p{self._count}")
-        self._wire(machine, "eth0", f"5.{self._count}.0.2", self.internet, f"pub{self._count}", f"5.{self._count}.0.1")
+        self._wire(
+            machine,
+            "eth0",
+            f"5.{self._count}.0.2",
+            self.internet,
+            f"pub{self._count}",
+            f"5.{self._count}.0.1",
+        )
         command("ip", "-n", machine.name, "route", "add", "default", "via", f"5.{self._count}.0.1")
         machine.ip = f"5.{self._count}.0.2"
         return machine

@@ -32,7 +32,9 @@ async def test_a_folder_is_its_own(folder: Path) -> None:
     assert await config_folder(str(folder)) == folder
 
 
-async def test_of_a_hub_the_config_comes_and_no_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_a_hub_the_config_comes_and_no_weights(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     note = encode(Note(model=ModelId(bytes(32)), weights=WeightFormat.INT8))
     (folder / "lamella.json").write_bytes(note)
     with StandInHub() as hub:

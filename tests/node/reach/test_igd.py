@@ -7,9 +7,9 @@ import pytest
 from node.reach import igd
 from node.reach.errors import BadAnswer, RouterRefused
 from node.reach.igd import Service
-from node.reach.ports import Transport
 from node.reach.ssdp import Place
 from tests.fakes.router import DESCRIPTION, KIND, envelope, fault
+from wire.messages.reach import Transport
 
 BASE = Place("192.168.1.1", 5000, "/root.xml")
 SERVICE = Service(KIND, BASE.at("/ctl"))

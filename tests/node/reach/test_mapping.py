@@ -14,9 +14,10 @@ from node.reach.errors import NoAnswer, NoGateway, ReachError, RouterRefused
 from node.reach.gateway import Gateway
 from node.reach.mapping import Pace, PortMapper
 from node.reach.methods import Method, NatPmp, Pcp, Upnp
-from node.reach.ports import Mapped, Transport, Wanted, granted
+from node.reach.ports import Mapped, Wanted, granted
 from tests.fakes.deadline import until
 from tests.fakes.router import EXTERNAL, LOOPBACK, FakeRouter, router
+from wire.messages.reach import Transport
 from wire.types import Address
 
 QUICK = (0.05, 0.05)

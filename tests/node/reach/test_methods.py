@@ -9,8 +9,9 @@ import pytest
 from node.reach.errors import BadAnswer, NoAnswer, ReachError, RouterRefused
 from node.reach.gateway import Gateway
 from node.reach.methods import Method, NatPmp, Pcp, Upnp, methods_for
-from node.reach.ports import Transport, Wanted
+from node.reach.ports import Wanted
 from tests.fakes.router import EXTERNAL, LOOPBACK, FakeRouter, router
+from wire.messages.reach import Transport
 from wire.types import Address
 
 WANTED = Wanted(transport=Transport.TCP, internal_port=7311, external_port=7400)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from node.reach import nat_pmp
 from node.reach.errors import BadAnswer, RouterRefused
-from node.reach.ports import Transport, Wanted
+from node.reach.ports import Wanted
+from wire.messages.reach import Transport
 from wire.types import Address
 
 WANTED = Wanted(transport=Transport.TCP, internal_port=7311, external_port=7400, lifetime_s=3600)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from node.reach import pcp
 from node.reach.errors import BadAnswer, RouterRefused
-from node.reach.ports import Mapped, Transport, Wanted
+from node.reach.ports import Mapped, Wanted
+from wire.messages.reach import Transport
 from wire.types import Address
 
 NONCE = bytes(range(12))

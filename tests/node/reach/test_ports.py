@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from node.reach.errors import BadAnswer
-from node.reach.ports import MOST_LIFETIME_S, Transport, Wanted, checked_ip, granted
+from node.reach.ports import MOST_LIFETIME_S, Wanted, checked_ip, granted
+from wire.messages.reach import Transport
 from wire.types import Address
 
 WANTED = Wanted(transport=Transport.TCP, internal_port=7311, external_port=7311)
@@ -47,7 +48,3 @@ def test_an_external_address_that_no_machine_can_have_is_refused(text: str) -> N
 
 def test_an_external_address_has_one_spelling() -> None:
     assert checked_ip("2001:4860:0:0::8888", "PCP") == "2001:4860::8888"
-
-
-def test_protocol_numbers_are_ianas() -> None:
-    assert (Transport.TCP.number, Transport.UDP.number) == (6, 17)

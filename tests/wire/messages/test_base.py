@@ -30,7 +30,7 @@ def test_a_message_is_frozen_has_slots_and_takes_keywords_only(declaration: Decl
 def test_a_message_says_who_sends_it_and_what_it_is(declaration: Declaration) -> None:
     assert declaration.sender
     assert declaration.cls.__doc__
-    assert declaration.name == declaration.cls.__name__.lower()
+    assert declaration.name.replace("_", "") == declaration.cls.__name__.lower()
     assert declaration.cls.declaration is declaration
 
 
