@@ -20,6 +20,8 @@ from wire.types import Address
 
 MAX_ASKED: Final = 16
 """Questions of ours that are open at once."""
+STRAGGLE_S: Final = 1.0
+"""How long after the answer a datagram may still come."""
 MAX_REMEMBERED: Final = 1_024
 """Security limit: peers and addresses whose last dial-back is remembered."""
 KEPT_S: Final = 7_200.0
@@ -83,7 +85,7 @@ class Asker:
             return
         question.came_back = True
 
-    def on_answer(self, peer: PeerId, answer: DialledBack) -> Verdict | None:
+    def on_answer(self, peer: PeerId, answer: DialledBack, now: float) -> Verdict | None:
         """A peer says what came of it; None when it was not asked that."""
         question = self._open.get(answer.nonce)
         if question is None or question.peer != peer:
@@ -92,7 +94,8 @@ class Asker:
             question.named = answer.address
         by_datagram = question.transport is Transport.UDP
         if by_datagram and answer.outcome is Outcome.REACHED and not question.came_back:
-            # The datagrams may still be on their way; the deadline decides.
+            # The datagrams may still be on their way.
+            question.deadline = min(question.deadline, now + STRAGGLE_S)
             return None
         del self._open[answer.nonce]
         return _verdict(question, refused=answer.outcome is Outcome.REFUSED and not question.came_back)

@@ -106,7 +106,7 @@ class Prover:
     def on_message(self, line: Line, message: Message) -> None:
         """Take a message of a link; what is not about dial-backs is not for this."""
         if isinstance(message, DialledBack):
-            verdict = self._asker.on_answer(line.peer_id, message)
+            verdict = self._asker.on_answer(line.peer_id, message, time.monotonic())
             self._conclude([verdict] if verdict is not None else [])
         elif isinstance(message, DialBack):
             now = time.monotonic()

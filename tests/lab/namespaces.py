@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 _CLONE_NEWNET: Final = 0x4000_0000
 _COMMAND_S: Final = 20.0
+_LABS: Final = itertools.count()
 
 CONE: Final = "masquerade"
 """Every connection from one inner address and port keeps its outer port, whoever it is to."""
@@ -115,7 +117,7 @@ class Lab:
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self._prefix = f"lm{os.getpid() % 100_000}-"
+        self._prefix = f"lm{os.getpid()}-{next(_LABS)}-"
         self._count = 0
         self.internet = self._machine("net")
         self.internet.command("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
