@@ -11,6 +11,7 @@ from typing import Any
 
 from crypto.digest import sha256
 from crypto.identity import Identity, PeerId
+from scripts.reach_vectors import REACH_MESSAGES
 from wire import codec, limits
 from wire.cbor import canonical, dumps
 from wire.codes import Code
@@ -20,18 +21,6 @@ from wire.messages.base import Message
 from wire.messages.forward import Alternative, Credit, Forward, HopTime, Output, Phase, Tokens
 from wire.messages.hosting import Describe, Hosting, Offer
 from wire.messages.link import Ack, Goodbye, Hello, Ping, Pong, Unsupported
-from wire.messages.reach import DialBack, DialledBack, Outcome, Proof, Transport
-from wire.messages.relay import (
-    RelayAccept,
-    RelayClose,
-    RelayConnect,
-    RelayCredit,
-    RelayData,
-    RelayIncoming,
-    RelayNo,
-    RelayReserve,
-    RelayReserved,
-)
 from wire.messages.session import (
     Abort,
     Close,
@@ -42,7 +31,6 @@ from wire.messages.session import (
     Truncate,
     Truncated,
 )
-from wire.reservation import sign_reservation
 from wire.tensors import DType, WeightFormat
 from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
 
@@ -60,10 +48,6 @@ def _peer(name: str) -> PeerId:
 
 
 MODEL = ModelId(_bytes("manifest"))
-NONCE = _bytes("nonce")[: limits.DIAL_BACK_NONCE_BYTES]
-CIRCUIT = _bytes("circuit")[: limits.CIRCUIT_ID_BYTES]
-RESERVATION = sign_reservation(Identity.from_seed(_bytes("identity a")), _peer("b"), 1_800_000_000)
-"""Made by the relay that is peer a."""
 TRACE = (HopTime(queue_us=12, compute_us=3_456), HopTime(queue_us=0, compute_us=1 << 33))
 
 MESSAGES: tuple[tuple[str, Message], ...] = (
@@ -126,6 +110,22 @@ MESSAGES: tuple[tuple[str, Message], ...] = (
             delivery=Delivery.NEXT,
             next_peer=_peer("b"),
             next_address=Address("2001:db8::7", 7311),
+            next_session=_session("b"),
+            positions=2_048,
+        ),
+    ),
+    (
+        "open, next hop behind a relay",
+        Open(
+            session=_session("a"),
+            model=MODEL,
+            layers=LayerRange(6, 12),
+            dtype=DType.BFLOAT16,
+            upstream=_peer("client"),
+            delivery=Delivery.NEXT,
+            next_peer=_peer("b"),
+            next_address=Address("203.0.113.7", 7311),
+            next_relay=_peer("a"),
             next_session=_session("b"),
             positions=2_048,
         ),
@@ -229,32 +229,7 @@ MESSAGES: tuple[tuple[str, Message], ...] = (
         Tokens(session=_session("b"), epoch=0, step=2, position=384, ids=(), trace=()),
     ),
     ("credit", Credit(session=_session("b"), epoch=0, step=3)),
-    ("dial_back", DialBack(nonce=NONCE, transport=Transport.UDP, port=7_311)),
-    (
-        "dialled_back",
-        DialledBack(nonce=NONCE, address=Address("203.0.113.7", 7_311), outcome=Outcome.REACHED),
-    ),
-    ("proof", Proof(nonce=NONCE)),
-    ("relay_reserve", RelayReserve()),
-    (
-        "relay_reserved",
-        RelayReserved(
-            expires=1_800_000_000,
-            lifetime_s=3_600,
-            circuits=8,
-            circuit_bytes=1 << 30,
-            circuit_s=3_600,
-            key=Identity.from_seed(_bytes("identity a")).public_key,
-            signature=RESERVATION,
-        ),
-    ),
-    ("relay_no", RelayNo(code=Code.NO_RELAY, detail="this peer carries no links")),
-    ("relay_connect", RelayConnect(circuit=CIRCUIT, host=_peer("b"))),
-    ("relay_incoming", RelayIncoming(circuit=CIRCUIT, client=_peer("client"))),
-    ("relay_accept", RelayAccept(circuit=CIRCUIT)),
-    ("relay_data", RelayData(circuit=CIRCUIT, body=bytes.fromhex("0020") + _bytes("ephemeral key"))),
-    ("relay_credit", RelayCredit(circuit=CIRCUIT, taken=262_144)),
-    ("relay_close", RelayClose(circuit=CIRCUIT, code=Code.CIRCUIT_SPENT, detail="an hour is over")),
+    *REACH_MESSAGES,
 )
 
 

@@ -178,7 +178,7 @@ def _transitions(table: Mapping[tuple[State, Input], State], states: type[State]
 
 def _amount(name: str, value: float) -> str:
     number = f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    if name.endswith("_S"):
+    if name.endswith(("_S", "_SECONDS")):
         return f"{number} s"
     if not name.endswith("_BYTES"):
         return number

@@ -167,9 +167,9 @@ RELAY_WINDOW_BYTES: Final = 512 * 1024
 """Security limit: bytes under way in one direction of a circuit; all a relay holds of it. 5 MB/s at 100 ms."""
 RELAY_OPEN_TIMEOUT_S: Final = 4.0
 """From `relay_connect` to its answer; less than a dial may take."""
-MAX_RESERVATION_S: Final = 86_400
+MAX_RESERVATION_SECONDS: Final = 86_400
 """The longest reservation a host believes."""
-RESERVATION_S: Final = 3_600
+RESERVATION_SECONDS: Final = 3_600
 """How long a reservation holds unless it is renewed; hosts renew at half of it."""
 MAX_RESERVATIONS: Final = 32
 """Security limit: hosts one relay carries links for."""
@@ -179,7 +179,7 @@ MAX_CIRCUITS_PER_PEER: Final = 8
 """Security limit: circuits of one relay to one host, and from one client."""
 CIRCUIT_BYTES: Final = 1024 * 1024 * 1024
 """What one circuit may carry, unless the relay's owner says otherwise: a prefill of 60,000 tokens."""
-CIRCUIT_S: Final = 3_600
+CIRCUIT_SECONDS: Final = 3_600
 """How long one circuit may last, unless the relay's owner says otherwise."""
 RELAY_REQUEST_BURST: Final = 16
 """Security limit: reservations and circuits one peer may ask of a relay at once."""

@@ -40,8 +40,8 @@ class Terms:
     circuits: int = limits.MAX_CIRCUITS
     circuits_per_peer: int = limits.MAX_CIRCUITS_PER_PEER
     circuit_bytes: int = limits.CIRCUIT_BYTES
-    circuit_s: int = limits.CIRCUIT_S
-    reservation_s: int = limits.RESERVATION_S
+    circuit_s: int = limits.CIRCUIT_SECONDS
+    reservation_s: int = limits.RESERVATION_SECONDS
 
 
 @dataclass(slots=True)

@@ -68,7 +68,8 @@ class RelayClient:
         self._streams: dict[tuple[Line, bytes], CircuitStream] = {}
         self._opening: dict[tuple[Line, bytes], asyncio.Future[None]] = {}
         self._reserving: dict[Line, asyncio.Future[RelayReserved]] = {}
-        self._reserved: set[Line] = set()
+        self._reserved: dict[Line, float] = {}
+        """Until when, by the loop's clock, each relay carries links to us."""
 
     async def connect(self, protocol: asyncio.BufferedProtocol, peer_id: PeerId, where: Relayed) -> None:
         """Give `protocol` a transport that leads to a host behind a relay.
@@ -128,16 +129,17 @@ class RelayClient:
             raise ReservationRefused(
                 Code.BAD_MESSAGE, "another peer signed the relay's promise", "choose another relay"
             )
-        self._reserved.add(line)
+        self._reserved[line] = asyncio.get_running_loop().time() + reserved.lifetime_s
         return Reservation(where=Relayed(relay, address), line=line, terms=reserved)
 
     def is_reserved(self, line: Line) -> bool:
         """Whether the reservation made over this link holds, as far as the relay has said."""
-        return line in self._reserved
+        until = self._reserved.get(line)
+        return until is not None and asyncio.get_running_loop().time() < until
 
     def is_busy(self, line: Line) -> bool:
         """Whether a link is needed for a reservation or a circuit."""
-        return line in self._reserved or any(one is line for one, _ in self._streams)
+        return self.is_reserved(line) or any(one is line for one, _ in self._streams)
 
     def on_message(self, line: Line, message: Message) -> None:
         """Take a message of a link; what is not about relays is not for this."""
@@ -161,7 +163,7 @@ class RelayClient:
 
     def on_closed(self, line: Line) -> None:
         """A link is over, and with it its circuits and reservation."""
-        self._reserved.discard(line)
+        self._reserved.pop(line, None)
         refusal = CircuitRefused(Code.CONNECTION_LOST, "the link to the relay ended", "choose another relay")
         waiting: list[asyncio.Future[None] | asyncio.Future[RelayReserved]] = [
             one for key, one in self._opening.items() if key[0] is line
@@ -177,7 +179,7 @@ class RelayClient:
     def _on_reservation(self, line: Line, message: RelayReserved | RelayNo) -> None:
         answer = self._reserving.get(line)
         if isinstance(message, RelayNo):
-            self._reserved.discard(line)
+            self._reserved.pop(line, None)
         if answer is None or answer.done():
             return
         if isinstance(message, RelayReserved):
@@ -192,7 +194,7 @@ class RelayClient:
     def _on_incoming(self, line: Line, message: RelayIncoming) -> None:
         key = line, message.circuit
         ours = sum(one is line for one, _ in self._streams)
-        if line not in self._reserved or key in self._streams or ours >= limits.MAX_CIRCUITS:
+        if not self.is_reserved(line) or key in self._streams or ours >= limits.MAX_CIRCUITS:
             _say(line, RelayClose(circuit=message.circuit, code=Code.NO_RESERVATION, detail="not reserved"))
             return
         if _say(line, RelayAccept(circuit=message.circuit)):

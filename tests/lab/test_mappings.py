@@ -154,9 +154,12 @@ async def test_without_a_renewal_the_router_takes_a_port_back(network: tuple[Lab
 async def test_a_router_that_knows_none_of_the_ways_is_said_to_be_silent() -> None:
     with lab() as built:
         home = built.home()
+        ways = (Pcp, NatPmp, Upnp)
 
         async def try_once() -> str:
-            mapper = PortMapper(PORTS)
+            mapper = PortMapper(
+                PORTS, methods=lambda gateway: [way(gateway, waits_s=(0.2, 0.2)) for way in ways]
+            )
             running = asyncio.ensure_future(mapper.run())
             await until(lambda: isinstance(mapper.problem, NoAnswer))
             running.cancel()

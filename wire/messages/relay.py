@@ -33,7 +33,7 @@ class RelayReserved(Message):
 
     expires: Annotated[int, _SECONDS]
     """Unix time, in seconds, by the relay's clock."""
-    lifetime_s: Annotated[int, UInt(limits.MAX_RESERVATION_S)]
+    lifetime_s: Annotated[int, UInt(limits.MAX_RESERVATION_SECONDS)]
     """The same as a time from now."""
     circuits: Annotated[int, UInt(65_535)]
     """Links at once."""

@@ -25,7 +25,7 @@ def test_credit_beyond_the_window_is_refused() -> None:
 
 def test_a_reservation_longer_than_a_day_is_refused() -> None:
     reserved = RelayReserved(
-        expires=1, lifetime_s=limits.MAX_RESERVATION_S + 1, circuits=1, circuit_bytes=1, circuit_s=1,
+        expires=1, lifetime_s=limits.MAX_RESERVATION_SECONDS + 1, circuits=1, circuit_bytes=1, circuit_s=1,
         key=bytes(32), signature=bytes(64),
     )  # fmt: skip
     with pytest.raises(BadMessage):
