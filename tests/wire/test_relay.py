@@ -157,6 +157,13 @@ def test_data_before_the_host_has_accepted_closes_the_circuit() -> None:
     assert codes(desk.take(CLIENT, data())) == [(CLIENT, Code.PROTOCOL), (HOST, Code.PROTOCOL)]
 
 
+def test_a_client_cannot_accept_for_the_host() -> None:
+    desk = Desk()
+    desk.take(HOST, RelayReserve())
+    desk.take(CLIENT, RelayConnect(circuit=NAME, host=HOST))
+    assert codes(desk.take(CLIENT, RelayAccept(circuit=NAME)))[1] == (HOST, Code.PROTOCOL)
+
+
 def test_data_beyond_the_credit_closes_the_circuit() -> None:
     desk = Desk().open()
     for _ in range(WINDOW // PIECE):
