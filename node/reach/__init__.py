@@ -5,5 +5,5 @@ through by `mapping`, which speaks PCP (RFC 6887), NAT-PMP (RFC 6886) and UPnP I
 nothing that matters: what it grants becomes an address only when a peer has dialled back there. Nothing here knows a
 link, a record or a model. Reading order: `errors`, `ports` (what is asked for and granted), `gateway`, `pcp`,
 `nat_pmp`, `strict_xml`, `ssdp`, `igd`, `http_answer` (all pure), `datagrams`, `http_call` (their sockets), `methods`,
-`mapping`; then `observed`, `dial_back`, `proving`. Spec: `specs/reachability.md`.
+`mapping`; then `observed`, `dial_back`, `proving`, `standing`. Spec: `specs/reachability.md`.
 """
