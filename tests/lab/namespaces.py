@@ -127,6 +127,8 @@ class Lab:
         command("ip", "netns", "add", machine.name)
         self._stack.callback(subprocess.run, ["ip", "netns", "delete", machine.name], check=False)
         command("ip", "-n", machine.name, "link", "set", "lo", "up")
+        # No waiting for somebody else with the same address.
+        command("ip", "netns", "exec", machine.name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         machine.start()
         self._stack.callback(machine.stop)
         return machine
@@ -160,6 +162,19 @@ class Lab:
         router.command("nft", "-f", "-", text=_RULES.format(nat=nat))
         router.ip, host.ip = f"5.{number}.0.2", f"192.168.{number}.2"
         return Home(router, host, f"192.168.{number}.1")
+
+    def six(self, home: Home) -> str:
+        """Give a home IPv6 too, with no translation but the same closed router; return its machine's address."""
+        for name, address, interface in (
+            (home.router.name, "2a01:1:2:3::1/64", "lan"),
+            (home.router.name, "2a01:9::2/64", "wan"),
+            (home.host.name, "2a01:1:2:3::2/64", "eth0"),
+        ):
+            command("ip", "-n", name, "address", "add", address, "dev", interface, "nodad")
+        shown = command("ip", "-n", home.router.name, "-6", "address", "show", "dev", "lan", "scope", "link")
+        inner = shown.split("inet6 ")[1].split("/")[0]
+        command("ip", "-n", home.host.name, "-6", "route", "add", "default", "via", inner, "dev", "eth0")
+        return "2a01:1:2:3::2"
 
     def _wire(self, one: Machine, inner: str, ip: str, other: Machine, outer: str, other_ip: str) -> None:
         command(

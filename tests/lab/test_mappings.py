@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -149,6 +150,29 @@ async def test_without_a_renewal_the_router_takes_a_port_back(network: tuple[Lab
     async with mapping(home, Pcp, Pace(lifetime_s=1, renew_least_s=60)) as told:
         await until(lambda: told)
         await until(lambda: "7311" not in rules(home))
+
+
+async def test_an_ipv6_router_is_found_by_its_link_local_address_and_opens_a_port(tmp_path: Path) -> None:
+    """Both routers of one home, one per family, at once; what is opened for IPv6 is our own address."""
+    with lab() as built:
+        home = built.home()
+        own = built.six(home)
+        told: list[tuple[Mapped, ...]] = []
+
+        async def hold() -> None:
+            await PortMapper(PORTS, on_change=told.append, pace=LONG).run()
+
+        with miniupnpd(home, tmp_path, extra="ipv6_disable=no\n"):
+            running = asyncio.ensure_future(home.host.run(hold))
+            await until(lambda: told)
+            assert {str(one.external) for one in told[0]} == {f"{home.router.ip}:7311", f"[{own}]:7311"}
+            chain = ("nft", "list", "chain", "inet", "filter", "miniupnpd")
+            assert home.router.command(*chain).count("0x2a01") == 2
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            await until(lambda: told[-1] == ())
+            assert "7311" not in home.router.command(*chain)
 
 
 async def test_a_router_that_knows_none_of_the_ways_is_said_to_be_silent() -> None:
