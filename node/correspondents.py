@@ -10,7 +10,7 @@ from crypto.identity import PeerId
 from node.transport.errors import LinkClosed
 from node.transport.link import Link
 from wire.messages.base import Message
-from wire.types import Address
+from wire.types import Address, Relayed
 
 
 class Correspondent(Protocol):
@@ -43,7 +43,7 @@ class Peers(Protocol):
         """Established links by peer."""
         ...
 
-    async def link_to(self, peer_id: PeerId | None, address: Address) -> Link:
+    async def link_to(self, peer_id: PeerId | None, address: Address | Relayed) -> Link:
         """Return the link to a peer, dialling it if there is none. Raises `NodeError`."""
         ...
 

@@ -246,9 +246,9 @@ class SessionHost:
             run.cache = await self._compute.run(run.slice.slice.new_cache, opened.layers)
             if opened.next_peer == self._self.peer_id:
                 run.next = self._self
-            elif opened.next_peer is not None and opened.next_address is not None and self._peers is not None:
+            elif opened.next_peer is not None and opened.next_where is not None and self._peers is not None:
                 async with asyncio.timeout(limits.OPEN_TIMEOUT_S / 2):
-                    run.next = await self._peers.link_to(opened.next_peer, opened.next_address)
+                    run.next = await self._peers.link_to(opened.next_peer, opened.next_where)
         except OutOfMemoryBudget as error:
             words = f"{error.wanted_bytes} bytes of KV memory are needed, {error.free_bytes} are free"
             refusal = Code.NO_MEMORY, words, _RETRY_AFTER_MS

@@ -6,16 +6,15 @@ A message's vector holds its fields as they stand in the CBOR header, byte strin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from crypto.digest import sha256
 from crypto.identity import Identity, PeerId
+from scripts.reach_vectors import REACH_MESSAGES
 from wire import codec, limits
-from wire.cbor import canonical, dumps
+from wire.cbor import dumps
 from wire.codes import Code
 from wire.errors import BadMessage
-from wire.manifest import Base, FileEntry, Manifest, TensorEntry
 from wire.messages.base import Message
 from wire.messages.forward import Alternative, Credit, Forward, HopTime, Output, Phase, Tokens
 from wire.messages.hosting import Describe, Hosting, Offer
@@ -31,7 +30,7 @@ from wire.messages.session import (
     Truncate,
     Truncated,
 )
-from wire.tensors import DType, WeightFormat
+from wire.tensors import DType
 from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
 
 
@@ -123,6 +122,22 @@ MESSAGES: tuple[tuple[str, Message], ...] = (
             delivery=Delivery.NEXT,
             next_peer=_peer("b"),
             next_address=Address("2001:db8::7", 7311),
+            next_session=_session("b"),
+            positions=2_048,
+        ),
+    ),
+    (
+        "open, next hop behind a relay",
+        Open(
+            session=_session("a"),
+            model=MODEL,
+            layers=LayerRange(6, 12),
+            dtype=DType.BFLOAT16,
+            upstream=_peer("client"),
+            delivery=Delivery.NEXT,
+            next_peer=_peer("b"),
+            next_address=Address("203.0.113.7", 7311),
+            next_relay=_peer("a"),
             next_session=_session("b"),
             positions=2_048,
         ),
@@ -226,6 +241,7 @@ MESSAGES: tuple[tuple[str, Message], ...] = (
         Tokens(session=_session("b"), epoch=0, step=2, position=384, ids=(), trace=()),
     ),
     ("credit", Credit(session=_session("b"), epoch=0, step=3)),
+    *REACH_MESSAGES,
 )
 
 
@@ -238,54 +254,7 @@ def messages() -> object:
     }
 
 
-def manifest() -> object:
-    """Return manifests with their canonical bytes and ids, then bytes that are not a manifest."""
-    small = Manifest(
-        files=(FileEntry(name="config.json", size=2, digest=sha256(b"{}")),),
-        tensors=(
-            _tensor("model.embed_tokens.weight", "BF16", (1_024, 2_049)),
-            _tensor("model.norm.weight", "F32", ()),
-        ),
-    )
-    good = small.encode()
-    return {
-        "comment": "All byte strings are hexadecimal; `chunks` are the digests, in order.",
-        "manifests": [
-            _manifest("empty", Manifest(files=(), tensors=())),
-            _manifest("small", small),
-            _manifest("quantised", replace(small, base=Base(small.model_id, WeightFormat.INT8))),
-        ],
-        "refused": [
-            {"why": "another version", "manifest": canonical({"v": 2, "files": [], "tensors": []}).hex()},
-            {
-                "why": "keys in another order",
-                "manifest": dumps({"tensors": [], "files": [], "v": 1}).hex(),
-            },
-            {
-                "why": "an integer that is not in its shortest form",
-                "manifest": good.replace(b"\x61v\x01", b"\x61v\x18\x01").hex(),
-            },
-            {"why": "a byte too many", "manifest": (good + b"\0").hex()},
-            {
-                "why": "tensors out of order",
-                "manifest": _raw_manifest([["b", "F32", [1], 0, b""], ["a", "F32", [1], 0, b""]]),
-            },
-            {
-                "why": "a tensor named twice",
-                "manifest": _raw_manifest([["a", "F32", [1], 0, b""], ["a", "F32", [1], 0, b""]]),
-            },
-            {
-                "why": "made from a model in its native form",
-                "manifest": canonical(
-                    {"v": 1, "files": [], "tensors": [], "base": [small.model_id.digest, "native"]}
-                ).hex(),
-            },
-            {"why": "a chunk digest missing", "manifest": _raw_manifest([["a", "F32", [1], 4, b""]])},
-        ],
-    }
-
-
-FILES: Mapping[str, Callable[[], object]] = {"messages.json": messages, "manifest.json": manifest}
+FILES: Mapping[str, Callable[[], object]] = {"messages.json": messages}
 
 
 def _message(name: str, message: Message) -> object:
@@ -341,49 +310,6 @@ def _refused(why: str, header: bytes, body: bytes) -> object:
     except BadMessage as error:
         return {"why": why, "header": header.hex(), "body": body.hex(), "code": error.code.text}
     raise ValueError(f"{why}: this header is accepted")
-
-
-def _tensor(name: str, dtype: str, shape: tuple[int, ...]) -> TensorEntry:
-    size = {"BF16": 2, "F32": 4}[dtype]
-    for one in shape:
-        size *= one
-    chunks = -(-size // limits.CHUNK_BYTES)
-    return TensorEntry(
-        name=name,
-        dtype=dtype,
-        shape=shape,
-        size=size,
-        chunks=tuple(_bytes(f"{name} chunk {number}") for number in range(chunks)),
-    )
-
-
-def _manifest(name: str, made: Manifest) -> object:
-    return {
-        "name": name,
-        "files": [{"name": one.name, "size": one.size, "digest": one.digest.hex()} for one in made.files],
-        "tensors": [
-            {
-                "name": one.name,
-                "dtype": one.dtype,
-                "shape": list(one.shape),
-                "size": one.size,
-                "chunks": [chunk.hex() for chunk in one.chunks],
-            }
-            for one in made.tensors
-        ],
-        **(
-            {}
-            if made.base is None
-            else {"base": {"model": str(made.base.model), "weights": made.base.weights.value}}
-        ),
-        "manifest": made.encode().hex(),
-        "digest": made.model_id.digest.hex(),
-        "model_id": str(made.model_id),
-    }
-
-
-def _raw_manifest(tensors: list[Any]) -> str:
-    return canonical({"v": 1, "files": [], "tensors": tensors}).hex()
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from crypto.noise.binding import STATIC_KEY_CONTEXT, prologue, sign_static
 from crypto.noise.handshake import PROTOCOL_NAME, Handshake, TransportKeys
 from scripts import (
     make_discovery_vectors,
+    make_manifest_vectors,
     make_message_vectors,
     make_record_vectors,
     make_sampling_vectors,
@@ -171,6 +172,7 @@ def _transport_step(keys: Mapping[str, TransportKeys], kind: str, sender: str, t
 FILES: Mapping[str, Callable[[], object]] = {
     "noise_xx.json": noise_xx,
     "identity.json": identity,
+    **make_manifest_vectors.FILES,
     **make_message_vectors.FILES,
     **make_record_vectors.FILES,
     **make_discovery_vectors.FILES,

@@ -23,6 +23,7 @@ from wire import codes, connection_table, limits, session_table
 from wire.fields import Field, Maybe, Nested, Several
 from wire.messages.base import REGISTRY, Declaration
 
+_TENSOR: Final = "The tensor `dtype` and `shape` describe."
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
@@ -62,9 +63,8 @@ def messages(module: str) -> str:
             said = docs.get((declaration.cls.__name__, name), "")
             rows.append(("", "", "", f"`{name}`", _kind(field, nested), said))
         if declaration.has_body:
-            rows.append(
-                ("", "", "", "body", "raw bytes after the header", "The tensor `dtype` and `shape` describe.")
-            )
+            said = docs.get((declaration.cls.__name__, "body"), _TENSOR)
+            rows.append(("", "", "", "body", "raw bytes after the header", said))
     parts = [_table(("id", "message", "sender", "field", "type and bounds", "meaning"), rows)]
     parts += [_nested_table(name, field) for name, field in nested.items()]
     return "\n\n".join(parts)
@@ -178,7 +178,7 @@ def _transitions(table: Mapping[tuple[State, Input], State], states: type[State]
 
 def _amount(name: str, value: float) -> str:
     number = f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    if name.endswith("_S"):
+    if name.endswith(("_S", "_SECONDS")):
         return f"{number} s"
     if not name.endswith("_BYTES"):
         return number

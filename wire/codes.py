@@ -1,6 +1,7 @@
 """Every reason a peer can be told, by number. Spec: `specs/errors.md`, whose table is made from this file.
 
-Numbers are never reused. 1-31 end a link, 32-63 refuse a session, 64-95 end a running session.
+Numbers are never reused. 1-31 end a link, 32-63 refuse a session, 64-95 end a running session, 96-127
+refuse or end what a relay carries.
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ class Code(IntEnum):
     CONTEXT_FULL = 74
     PROTOCOL = 75
     BAD_TOKENS = 76
+    # Relays
+    NO_RELAY = 96
+    RELAY_FULL = 97
+    NO_RESERVATION = 98
+    CIRCUIT_SPENT = 99
+    CIRCUIT_CLOSED = 100
 
     @property
     def text(self) -> str:
@@ -231,5 +238,26 @@ EXPLANATIONS: Mapping[Code, Explanation] = {
         "A step lacks the token ids that its layers need, carries ids that they do not, or ones that cannot be.",
         "sender",
         _REPORT,
+    ),
+    Code.NO_RELAY: Explanation(
+        "The peer does not carry links for others.", "sender", "Ask another peer to be the relay."
+    ),
+    Code.RELAY_FULL: Explanation(
+        "The relay carries as many links as it may, in all or for this peer.",
+        "sender",
+        "Wait, or choose another relay.",
+    ),
+    Code.NO_RESERVATION: Explanation(
+        "The relay carries no links to that host: it never asked, its reservation lapsed, or it is gone.",
+        "client",
+        "Look the host up again, or plan a route without it.",
+    ),
+    Code.CIRCUIT_SPENT: Explanation(
+        "A carried link has used up the bytes or the time the relay gives it.",
+        "client",
+        "Try the direct address again, or open another link.",
+    ),
+    Code.CIRCUIT_CLOSED: Explanation(
+        "One end of a carried link hung up.", "nobody", "Dial again when there is work."
     ),
 }

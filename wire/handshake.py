@@ -34,6 +34,8 @@ OLDEST_VERSION: Final = 1
 """The lowest version this side still speaks."""
 LISTENS: Final = 1
 """Feature: this process accepts links, so a link it opened may be used to reach it as well."""
+BRIEF: Final = 2
+"""Feature: this link was opened for one message and is used for nothing else, as a dial-back's `proof`."""
 
 FIRST_MESSAGE_BYTES: Final = KEY_BYTES
 """An ephemeral key and an empty payload, to the byte: what is not Noise is refused at its second byte."""

@@ -285,3 +285,45 @@ PEERS_INTERVAL_S: Final = 60.0
 """How long a side waits before it asks the same link for peers again; who asks sooner is told of none."""
 MAX_LAN_TEXT_BYTES: Final = 256
 """Security limit: the TXT record of an announcement on a LAN; it needs 100 bytes."""
+
+# Reachability (specs/reachability.md)
+DIAL_BACK_NONCE_BYTES: Final = 16
+DIAL_BACK_TIMEOUT_S: Final = 12.0
+"""From `dial_back` to its answer: a dial, and a moment on both sides."""
+DIAL_BACK_INTERVAL_S: Final = 10.0
+"""Security limit: between two dial-backs for one peer, and for one address."""
+MAX_DIAL_BACKS: Final = 4
+"""Security limit: dial-backs under way at once for all peers."""
+LEAST_DIAL_BACK_PORT: Final = 1_024
+"""Security limit: nobody is dialled back below it, so that no mail or name server is bothered."""
+PROBE_DATAGRAMS: Final = 2
+"""Datagrams of one UDP dial-back; they are 32 bytes each and less than the question in all."""
+BRIEF_LINK_S: Final = 2.0
+"""Security limit: how long a link that was opened for one `proof` may last once it is established."""
+
+# Relays (specs/reachability.md)
+CIRCUIT_ID_BYTES: Final = 16
+RELAY_DATA_BYTES: Final = 32 * 1024
+"""Bytes of one `relay_data`: it travels in the urgent lane, so that the stream inside keeps its order."""
+RELAY_WINDOW_BYTES: Final = 512 * 1024
+"""Security limit: bytes under way in one direction of a circuit; all a relay holds of it. 5 MB/s at 100 ms."""
+RELAY_OPEN_TIMEOUT_S: Final = 4.0
+"""From `relay_connect` to its answer; less than a dial may take."""
+MAX_RESERVATION_SECONDS: Final = 86_400
+"""The longest reservation a host believes."""
+RESERVATION_SECONDS: Final = 3_600
+"""How long a reservation holds unless it is renewed; hosts renew at half of it."""
+MAX_RESERVATIONS: Final = 32
+"""Security limit: hosts one relay carries links for."""
+MAX_CIRCUITS: Final = 64
+"""Security limit: circuits of one relay; with the window, 64 MiB at the worst."""
+MAX_CIRCUITS_PER_PEER: Final = 8
+"""Security limit: circuits of one relay to one host, and from one client."""
+CIRCUIT_BYTES: Final = 1024 * 1024 * 1024
+"""What one circuit may carry, unless the relay's owner says otherwise: a prefill of 60,000 tokens."""
+CIRCUIT_SECONDS: Final = 3_600
+"""How long one circuit may last, unless the relay's owner says otherwise."""
+RELAY_REQUEST_BURST: Final = 16
+"""Security limit: reservations and circuits one peer may ask of a relay at once."""
+RELAY_REQUEST_RATE_HZ: Final = 1.0
+"""How many of that allowance come back in a second."""

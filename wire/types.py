@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from crypto.errors import CryptoError
+from crypto.identity import PeerId
 from wire import limits
 from wire.errors import InvalidValue
 
@@ -137,6 +139,28 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Relayed:
+    """Where a peer is reached that cannot be dialled: the relay that carries links to it, and the relay's address."""
+
+    relay: PeerId
+    address: Address
+
+    @classmethod
+    def parse(cls, text: str) -> Relayed:
+        """Read what `str` prints, `127.0.0.1:7311/via/PEERID`. Raises `InvalidValue`."""
+        address, separator, relay = text.partition("/via/")
+        if not separator:
+            raise InvalidValue(f"{text!r} is not a relayed address; write IP:PORT/via/PEERID")
+        try:
+            return cls(PeerId.parse(relay), Address.parse(address))
+        except CryptoError as error:
+            raise InvalidValue(str(error)) from error
+
+    def __str__(self) -> str:
+        return f"{self.address}/via/{self.relay}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from crypto.identity import PeerId
+from node.errors import NodeError
 from node.transport.errors import (
     DialError,
     DialRefused,
@@ -20,14 +22,18 @@ from wire import limits
 from wire.codes import Code
 from wire.types import Address
 
+Connect = Callable[[Link], Awaitable[None]]
+"""Gives a link the stream it runs on. Raises `OSError` or `NodeError`."""
 
-async def dial(link: Link, address: Address, peer_id: PeerId | None) -> None:
+
+async def dial(link: Link, address: Address, peer_id: PeerId | None, connect: Connect | None = None) -> None:
     """Connect `link` and wait until it is established.
 
     Args:
         link: a fresh outbound link, whose connection expects `peer_id`.
-        address: where to connect.
+        address: where to connect; of a relay, where the link is carried.
         peer_id: for the errors.
+        connect: how to connect; by a socket to `address` unless said otherwise.
 
     Raises:
         DialError: with cause and next step. The link is dropped then, as it is when the caller is cancelled.
@@ -35,7 +41,7 @@ async def dial(link: Link, address: Address, peer_id: PeerId | None) -> None:
     established = False
     try:
         async with asyncio.timeout(limits.DIAL_TIMEOUT_S):
-            await asyncio.get_running_loop().create_connection(lambda: link, address.ip, address.port)
+            await (connect(link) if connect is not None else _connect(link, address))
             await link.ready()
             established = True
     except TimeoutError as error:
@@ -58,9 +64,19 @@ async def dial(link: Link, address: Address, peer_id: PeerId | None) -> None:
         ) from error
     except LinkClosed as error:
         raise explain(address, peer_id, error) from error
+    except DialError:
+        raise
+    except NodeError as error:
+        raise DialUnreachable(
+            address, peer_id, f"no link is carried by the relay at {address}: {error.cause}", error.next_step
+        ) from error
     finally:
         if not established:
             link.abort()
+
+
+async def _connect(link: Link, address: Address) -> None:
+    await asyncio.get_running_loop().create_connection(lambda: link, address.ip, address.port)
 
 
 def explain(address: Address, peer_id: PeerId | None, closed: LinkClosed) -> DialError:

@@ -68,8 +68,11 @@ class Link(asyncio.BufferedProtocol):
         *,
         inbound: bool,
         remote: Address | None = None,
+        via: PeerId | None = None,
     ) -> None:
         self.inbound = inbound
+        self.via = via
+        """The relay that carries this link; `remote` is its address then. None for a direct link."""
         self.retired = False
         """Whether another link to this peer is used instead; this one only finishes what it began."""
         self.closed = asyncio.Event()
@@ -189,9 +192,10 @@ class Link(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
         sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
         if self._remote is None:
             self._remote = _address_of(transport.get_extra_info("peername"))
         if self._remote is None or not self._callbacks.on_connected(self):

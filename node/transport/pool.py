@@ -10,11 +10,20 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from crypto.identity import Identity, PeerId
 from crypto.keys import KeyPair
-from node.transport.dial import dial, explain
-from node.transport.errors import DialError, PoolClosed, TooManyLinks
+from node.transport.carrier import Carrier
+from node.transport.dial import Connect, dial, explain
+from node.transport.errors import (
+    DialError,
+    DialTimedOut,
+    DialUnreachable,
+    LinkClosed,
+    PoolClosed,
+    TooManyLinks,
+)
 from node.transport.link import Link, LinkCallbacks
 from node.transport.listen import Doorkeeper, bound_address, listen
 from node.transport.registry import Registry
@@ -22,15 +31,19 @@ from wire import limits
 from wire.codes import Code
 from wire.connection import Connection, ConnectionConfig
 from wire.connection_table import State
-from wire.handshake import LISTENS
+from wire.handshake import BRIEF, LISTENS
 from wire.messages.base import Message
-from wire.types import Address
+from wire.types import Address, Relayed
+
+
+def _ignore(*_: object) -> None:
+    """What happens on a link for one message is seen by whoever opened it."""
 
 
 class _Dial:
     """A dial that is under way, for those who wait for it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address | Relayed) -> None:
         self.address = address
         self.over = asyncio.Event()
         self.error: DialError | None = None
@@ -65,6 +78,9 @@ class LinkPool:
         self._on_message = on_message
         self._on_closed = on_closed
         self._is_busy = is_busy
+        self.on_brief: Callable[[Link, Message], None] = _ignore
+        """Called for the one message of a link that was opened for it, and counts as no link."""
+        self._carrier: Carrier | None = None
         self._static_seed = secrets.token_bytes(32)
         self._registry: Registry[Link] = Registry(
             (identity.peer_id, KeyPair.from_seed(self._static_seed).public)
@@ -73,13 +89,13 @@ class LinkPool:
         self._greeting: set[Link] = set()
         self._doorkeeper = Doorkeeper()
         self._servers: list[asyncio.Server] = []
-        self._dials: dict[PeerId | Address, _Dial] = {}
+        self._dials: dict[PeerId | Address | Relayed, _Dial] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._callbacks = LinkCallbacks(
             on_connected=self._connected,
             on_established=self._established,
-            on_message=self._on_message,
+            on_message=self._received,
             on_closed=self._closed,
             on_disconnected=self._disconnected,
         )
@@ -96,11 +112,15 @@ class LinkPool:
         self._servers.append(server)
         return bound_address(server)
 
-    async def link_to(self, peer_id: PeerId | None, address: Address) -> Link:
+    def carry_by(self, carrier: Carrier) -> None:
+        """Say who carries links to peers that cannot be dialled."""
+        self._carrier = carrier
+
+    async def link_to(self, peer_id: PeerId | None, address: Address | Relayed) -> Link:
         """Return an established link to a peer, the one that exists or a new one.
 
         Args:
-            peer_id: who must answer; None takes whoever does.
+            peer_id: who must answer; None takes whoever does, and is not for a relayed address.
             address: where to dial if there is no link yet.
 
         Raises:
@@ -121,6 +141,55 @@ class LinkPool:
             if other.error is not None and other.address == address:
                 raise other.error
 
+    async def upgrade(self, peer_id: PeerId, address: Address) -> bool:
+        """Dial a peer directly though a relay carries a link to it; the direct one is used from then on.
+
+        Returns: whether the peer now has a direct link. Raises `TooManyLinks`, `PoolClosed`.
+        """
+        self._check_open()
+        present = self._existing(peer_id, address)
+        if present is None or present.via is not None:
+            try:
+                await self._dial(address, peer_id, address)
+            except DialError:
+                return False
+            present = self._existing(peer_id, address)
+        return present is not None and present.via is None
+
+    async def tell(self, peer_id: PeerId, address: Address, message: Message) -> None:
+        """Open a link to exactly this peer and address for one message; return once the peer has taken it.
+
+        Raises:
+            DialError: the peer cannot be reached there, or does not take it.
+            TooManyLinks, PoolClosed: as `link_to`.
+        """
+        self._check_open()
+        self._check_room()
+        link = self._outbound(peer_id, address, brief=True)
+        await dial(link, address, peer_id)
+        try:
+            link.send(message)
+            async with asyncio.timeout(limits.BRIEF_LINK_S):
+                await link.closed.wait()
+        except TimeoutError as error:
+            raise DialTimedOut(
+                address, peer_id, f"{address} does not take a proof", "ask another peer"
+            ) from error
+        except LinkClosed as error:
+            raise explain(address, peer_id, error) from error
+        finally:
+            link.abort()
+
+    def accept_carried(self, via: PeerId, address: Address) -> Link:
+        """Return a fresh inbound link for a stream that a relay carries, to be given a transport by the caller."""
+        return Link(
+            self._connection(initiator=False, expected_peer=None),
+            self._callbacks,
+            inbound=True,
+            remote=address,
+            via=via,
+        )
+
     async def close(self, code: Code = Code.SHUTTING_DOWN, detail: str = "") -> None:
         """Stop accepting, say goodbye on every link, and wait until all sockets are gone."""
         self._closing = True
@@ -139,11 +208,22 @@ class LinkPool:
         if self._closing:
             raise PoolClosed("this process is closing its links", "start it again to open new ones")
 
-    def _existing(self, peer_id: PeerId | None, address: Address) -> Link | None:
-        link = self._registry.dialled(address) if peer_id is None else self._registry.reusable(peer_id)
+    def _check_room(self) -> None:
+        if len(self._sockets) >= limits.MAX_LINKS:
+            raise TooManyLinks(
+                f"this process holds {limits.MAX_LINKS} links already", "close some or start another process"
+            )
+
+    def _existing(self, peer_id: PeerId | None, address: Address | Relayed) -> Link | None:
+        if peer_id is not None:
+            link = self._registry.reusable(peer_id)
+        else:
+            link = self._registry.dialled(address) if isinstance(address, Address) else None
         return link if link is not None and link.state is State.ESTABLISHED else None
 
-    def _connection(self, *, initiator: bool, expected_peer: PeerId | None) -> Connection:
+    def _connection(
+        self, *, initiator: bool, expected_peer: PeerId | None, brief: bool = False
+    ) -> Connection:
         config = ConnectionConfig(
             initiator=initiator,
             identity=self._identity,
@@ -152,27 +232,42 @@ class LinkPool:
             ephemeral_seed=secrets.token_bytes(32),
             expected_peer=expected_peer,
             agent=self._agent,
-            features=(LISTENS,) if self._servers else (),
+            features=(BRIEF,) if brief else (LISTENS,) if self._servers else (),
         )
         return Connection(config, now=time.monotonic())
 
     def _accept(self) -> Link:
         return Link(self._connection(initiator=False, expected_peer=None), self._callbacks, inbound=True)
 
-    async def _dial(self, key: PeerId | Address, peer_id: PeerId | None, address: Address) -> Link:
-        if len(self._sockets) >= limits.MAX_LINKS:
-            raise TooManyLinks(
-                f"this process holds {limits.MAX_LINKS} links already", "close some or start another process"
+    def _outbound(self, peer_id: PeerId | None, address: Address | Relayed, *, brief: bool = False) -> Link:
+        connection = self._connection(initiator=True, expected_peer=peer_id, brief=brief)
+        callbacks = self._callbacks
+        if brief:
+            callbacks = replace(callbacks, on_established=_ignore, on_message=_ignore, on_closed=_ignore)
+        remote = address if isinstance(address, Address) else address.address
+        via = None if isinstance(address, Address) else address.relay
+        return Link(connection, callbacks, inbound=False, remote=remote, via=via)
+
+    def _connect(self, peer_id: PeerId | None, where: Address | Relayed) -> Connect | None:
+        """How to connect to a relayed address; None for one that is dialled."""
+        if isinstance(where, Address):
+            return None
+        carrier = self._carrier
+        if carrier is None or peer_id is None or peer_id == where.relay:
+            raise DialUnreachable(
+                where.address, peer_id, f"{where} is no way to this peer", "dial it directly"
             )
+        return lambda link: carrier.connect(link, peer_id, where)
+
+    async def _dial(
+        self, key: PeerId | Address | Relayed, peer_id: PeerId | None, address: Address | Relayed
+    ) -> Link:
+        self._check_room()
+        connect = self._connect(peer_id, address)
         under_way = self._dials[key] = _Dial(address)
-        link = Link(
-            self._connection(initiator=True, expected_peer=peer_id),
-            self._callbacks,
-            inbound=False,
-            remote=address,
-        )
+        link = self._outbound(peer_id, address)
         try:
-            await dial(link, address, peer_id)
+            await dial(link, link.remote, peer_id, connect)
         except DialError as error:
             self._check_open()
             # The peer may have reached us while we could not reach it.
@@ -182,14 +277,15 @@ class LinkPool:
             under_way.error = error
             raise
         finally:
-            del self._dials[key]
+            if self._dials.get(key) is under_way:
+                del self._dials[key]
             under_way.over.set()
         if link.state is State.ESTABLISHED:
             return link
         # It may have been closed in favour of one that the peer opened at the same time.
         existing = self._existing(link.peer_id, address)
         if existing is None:
-            raise explain(address, peer_id, link.closed_error())
+            raise explain(link.remote, peer_id, link.closed_error())
         return existing
 
     def _connected(self, link: Link) -> bool:
@@ -200,8 +296,18 @@ class LinkPool:
             self._greeting.add(link)
         return True
 
+    def _received(self, link: Link, message: Message) -> None:
+        if BRIEF in link.peer.features:
+            self.on_brief(link, message)
+            link.hang_up(Code.IDLE)
+        else:
+            self._on_message(link, message)
+
     def _established(self, link: Link) -> None:
         self._greeted(link)
+        if BRIEF in link.peer.features:
+            asyncio.get_running_loop().call_later(limits.BRIEF_LINK_S, link.hang_up, Code.IDLE)
+            return
         if len(self._registry.all()) >= limits.MAX_LINKS:
             link.hang_up(Code.TOO_MANY_LINKS, f"this peer holds {limits.MAX_LINKS} links already")
         elif not self._registry.add(link):

@@ -4,6 +4,8 @@ Two processes that dial each other at once get two links. The one whose initiato
 Noise key) wins: both ends compute the same. The loser is not cut off, since messages may be under way in it: it is
 retired, used for nothing new, and closed once it has been quiet. Only a link nobody can have used yet is refused.
 
+A direct link is better than one a relay carries, whoever opened either.
+
 A peer id is a person's, and may have two processes, a node and a chat, at work at once: processes are told apart by
 their Noise keys. Only a process that listens, or that we dialled, is used to reach the peer.
 """
@@ -30,6 +32,8 @@ class Entry(Protocol):
     def peer(self) -> Peer: ...
     @property
     def remote(self) -> Address: ...
+    @property
+    def via(self) -> PeerId | None: ...
 
     retired: bool
 
@@ -53,6 +57,15 @@ class Registry(Mapping[PeerId, L]):
         """Enter a new link; return False when it is the loser and unused, so that it should be closed at once."""
         name = _name_of(link)
         others = self._by_name.setdefault(name, [])
+        if link.via is not None and any(other.via is None and not other.retired for other in others):
+            if not link.inbound:
+                return False
+            link.retired = True
+            others.append(link)
+            return True
+        if link.via is None:
+            for other in others:
+                other.retired = other.retired or other.via is not None
         rival = next((other for other in others if not other.retired and other.inbound != link.inbound), None)
         if rival is None or wins(self._own, name, inbound=link.inbound):
             # Of two links the same side dialled the newer counts: that side may have lost the older one unseen.
@@ -88,7 +101,10 @@ class Registry(Mapping[PeerId, L]):
 
     def dialled(self, address: Address) -> L | None:
         """The link we opened to this address, if there is one."""
-        return next((link for link in self._usable() if not link.inbound and link.remote == address), None)
+        return next(
+            (one for one in self._usable() if not one.inbound and one.via is None and one.remote == address),
+            None,
+        )
 
     def all(self) -> list[L]:
         """Every link, retired ones too."""

@@ -24,7 +24,7 @@ from wire.messages.base import Message
 from wire.messages.forward import Forward, Phase
 from wire.messages.session import Delivery, Open, Ready, Refused
 from wire.tensors import DType
-from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
+from wire.types import Address, LayerRange, ModelId, Relayed, Sampling, SessionId
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -152,7 +152,7 @@ class FakePeers:
         self.links: dict[PeerId, Any] = {}
         self.unreachable: NodeError | None = None
 
-    async def link_to(self, peer_id: PeerId | None, address: Address) -> Any:
+    async def link_to(self, peer_id: PeerId | None, address: Address | Relayed) -> Any:
         await asyncio.sleep(0)
         if self.unreachable is not None:
             raise self.unreachable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.make_message_vectors import manifest
+from scripts.make_manifest_vectors import manifest
 from wire.errors import BadMessage
 from wire.manifest import Manifest
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto.identity import PeerId
 from wire import limits
 from wire.errors import InvalidValue, LocalError
-from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
+from wire.types import Address, LayerRange, ModelId, Relayed, Sampling, SessionId
 
 EMPTY_FILE = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 """The CIDv1 of no bytes at all, as every IPFS tool prints it."""
@@ -211,3 +212,19 @@ def test_an_invalid_value_is_our_own_error_and_a_value_error() -> None:
 
 def test_a_range_is_parted_between_its_layers_and_nowhere_else() -> None:
     assert [boundary for boundary in range(8) if LayerRange(2, 5).parted_at(boundary)] == [3, 4]
+
+
+@given(st.binary(min_size=32, max_size=32), st.ip_addresses(), st.integers(0, 65_535))
+def test_a_relayed_address_survives_its_text_form(relay: bytes, ip: object, port: int) -> None:
+    where = Relayed(PeerId(relay), Address(str(ip), port))
+    assert Relayed.parse(str(where)) == where
+    assert len(str(where)) <= limits.MAX_NAME_CHARS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1.2.3.4:5", "1.2.3.4:5/via/", "1.2.3.4:5/via/abc", "/via/" + "a" * 52, "x:1/via/" + "a" * 52],
+)
+def test_what_is_not_a_relayed_address_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue):
+        Relayed.parse(text)

@@ -26,7 +26,7 @@ class KnownPeer:
 KNOWN_PEER = Nested(KnownPeer, {"peer": PEER_ID, "address": ADDRESS})
 
 
-@register(80, "introduce", sender="both")
+@register(64, "introduce", sender="both")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introduce(Message):
     """Asks for peers; answered by `peers`."""
@@ -36,7 +36,7 @@ class Introduce(Message):
     it MUST NOT be told of."""
 
 
-@register(81, "peers", sender="both")
+@register(65, "peers", sender="both")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peers(Message):
     """Some of the peers that the sender has links to."""

@@ -25,7 +25,7 @@ from wire.fields import (
 )
 from wire.messages.base import Message, register
 from wire.tensors import DType, WeightFormat
-from wire.types import Address, LayerRange, ModelId, Sampling, SessionId
+from wire.types import Address, LayerRange, ModelId, Relayed, Sampling, SessionId
 
 _POSITION = UInt(limits.MAX_POSITIONS)
 _STEP = UInt(limits.MAX_STEP)
@@ -63,6 +63,8 @@ class Open(Message):
     """With delivery `next`: who the next hop must prove to be."""
     next_address: Annotated[Address | None, Maybe(ADDRESS)] = None
     """With delivery `next`: where to dial it."""
+    next_relay: Annotated[PeerId | None, Maybe(PEER_ID)] = None
+    """With delivery `next`: the relay at `next_address` that carries the link; absent when the next hop is there."""
     next_session: Annotated[SessionId | None, Maybe(SESSION_ID)] = None
     """With delivery `next`: the session's id there. Each hop has an id of its own, so that a peer may be two hops."""
     sampling: Annotated[Sampling | None, Maybe(SAMPLING)] = None
@@ -71,6 +73,13 @@ class Open(Message):
     """With delivery `tokens`: how many alternatives to report per token; 0 reports none."""
     positions: Annotated[int, _POSITION]
     """The most positions the session will use; the host reserves KV memory for them before it answers."""
+
+    @property
+    def next_where(self) -> Address | Relayed | None:
+        """With delivery `next`: how the next hop is reached."""
+        if self.next_address is None or self.next_relay is None:
+            return self.next_address
+        return Relayed(self.next_relay, self.next_address)
 
 
 @register(33, "ready", sender="host")
@@ -147,6 +156,8 @@ def check_open(opened: Open) -> None:
         raise BadMessage("open: delivery next needs next_peer, next_address and next_session")
     if opened.delivery is not Delivery.NEXT and following != (None, None, None):
         raise BadMessage("open: only delivery next has a next hop")
+    if opened.next_relay is not None and (opened.next_peer is None or opened.next_relay == opened.next_peer):
+        raise BadMessage("open: a relay carries links to others, not to itself")
     if opened.next_session == opened.session:
         raise BadMessage("open: each hop has a session id of its own")
     if (opened.delivery is Delivery.TOKENS) != (opened.sampling is not None):

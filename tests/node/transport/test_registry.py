@@ -25,6 +25,7 @@ class FakeLink:
     features: tuple[int, ...] = (LISTENS,)
     remote: Address = ADDRESS
     retired: bool = False
+    via: PeerId | None = None
 
     @property
     def peer(self) -> Peer:
@@ -105,3 +106,35 @@ def test_a_link_is_found_by_the_address_it_was_dialled_at() -> None:
     registry.add(link)
     assert registry.dialled(ADDRESS) is link
     assert len(registry.all()) == 2
+
+
+RELAY = PeerId(b"r" * 32)
+
+
+@pytest.mark.parametrize("inbound", [True, False])
+def test_a_direct_link_takes_the_place_of_a_carried_one(inbound: bool) -> None:
+    for direct_inbound in (True, False):
+        registry: Registry[FakeLink] = Registry(A)
+        carried, direct = FakeLink(B, inbound, via=RELAY), FakeLink(B, direct_inbound)
+        assert registry.add(carried)
+        assert registry.add(direct)
+        assert carried.retired
+        assert registry[B[0]] is direct
+
+
+def test_a_carried_link_does_not_take_the_place_of_a_direct_one() -> None:
+    registry: Registry[FakeLink] = Registry(A)
+    direct, theirs = FakeLink(B, True), FakeLink(B, True, via=RELAY)
+    registry.add(direct)
+    assert not registry.add(FakeLink(B, False, via=RELAY))
+    assert registry.add(theirs)
+    assert theirs.retired
+    assert registry[B[0]] is direct
+    registry.remove(direct)
+    assert registry[B[0]] is theirs
+
+
+def test_a_link_by_a_relay_is_not_a_link_to_the_relay() -> None:
+    registry: Registry[FakeLink] = Registry(A)
+    registry.add(FakeLink(B, False, via=RELAY))
+    assert registry.dialled(ADDRESS) is None

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from crypto.identity import PeerId
 from tests.fakes.lone_session import MIDDLE, TAIL
 from tests.fakes.session_chain import PEERS, opens
 from wire import codec
 from wire.cbor import loads
 from wire.errors import BadMessage
 from wire.messages.session import Delivery, Open, check_open
-from wire.types import Address, Sampling, SessionId
+from wire.types import Address, Relayed, Sampling, SessionId
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,15 @@ def test_values_travel_as_their_bytes_and_enumerations_by_name() -> None:
     assert raw["upstream"] == MIDDLE.upstream.raw
     assert raw["layers"] == [1, 2]
     assert (raw["delivery"], raw["dtype"]) == ("next", "f32")
+
+
+def test_a_next_hop_may_be_behind_a_relay() -> None:
+    relay = PeerId(b"r" * 32)
+    assert MIDDLE.next_address is not None
+    assert MIDDLE.next_where == MIDDLE.next_address
+    assert replace(MIDDLE, next_relay=relay).next_where == Relayed(relay, MIDDLE.next_address)
+    assert TAIL.next_where is None
+    check_open(replace(MIDDLE, next_relay=relay))
+    for bad in (replace(MIDDLE, next_relay=MIDDLE.next_peer), replace(TAIL, next_relay=relay)):
+        with pytest.raises(BadMessage):
+            check_open(bad)
