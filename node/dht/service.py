@@ -118,6 +118,15 @@ class Directory:
                 self._node.close()
             await self._sockets.close()
 
+    def kill(self) -> None:
+        """Stop at once and without a word, as a machine does that loses its power."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        if self._node is not None:
+            self._node.close()
+        self._sockets.abort()
+
     def announce(self, slices: Sequence[SliceOffer]) -> None:
         """Announce these slices from now on, and no others; what is no longer among them is taken back."""
         self._announcing.offer(slices)
@@ -141,11 +150,11 @@ class Directory:
         A record that comes later takes the place of one of the same host and slot; one that says `WITHDRAWN` comes only
         to take back one that came before. Of popular models only the blocks that `layers` touches are searched.
         """
-        return Seeker(self._running).slices(model, layers)
+        return Seeker(self.running).slices(model, layers)
 
     def models(self) -> AsyncIterator[IndexRecord]:
         """Search for the models there are, one record for each host that was told of."""
-        return Seeker(self._running).models()
+        return Seeker(self.running).models()
 
     def contacts(self) -> Sequence[Known]:
         """The nodes known now."""
@@ -177,7 +186,8 @@ class Directory:
         return dict(self._protocol.counts)
 
     @property
-    def _running(self) -> DhtNode:
+    def running(self) -> DhtNode:
+        """The node, once it has started."""
         if self._node is None:
             raise RuntimeError("the directory has not been started")
         return self._node
@@ -207,12 +217,12 @@ class Directory:
         return send_aside(write_knock(tag=self._protocol.tag, nonce=nonce), target)
 
     async def _greet(self, addresses: Sequence[Address]) -> None:
-        if await self._running.greet(addresses):
-            await self._running.nearest(self._protocol.node)
+        if await self.running.greet(addresses):
+            await self.running.nearest(self._protocol.node)
 
     async def _stay_joined(self) -> None:
         """Join, then keep the contacts fresh, and come back when all were lost."""
-        node = self._running
+        node = self.running
         if self._cache is not None:
             self.add_contacts(await asyncio.to_thread(self._cache.load))
         told = False

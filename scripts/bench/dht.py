@@ -1,0 +1,178 @@
+"""Measures the DHT on real sockets of this machine: 50 nodes, 20 of which host one model.
+
+    python -m scripts.bench.dht [--nodes 50] [--hosts 20]
+
+All nodes share this process and its one thread, so that a search pays for the work of all whom it asks. Each seeker
+forgets which signatures it has checked before it searches. Then what hostile datagrams cost is measured, kind by kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from crypto.digest import sha256
+from crypto.identity import Identity
+from node.dht.announcing import SliceOffer
+from node.dht.protocol import Protocol
+from node.dht.reading import RecordReader
+from node.dht.service import Directory, Options
+from wire.cbor import dumps
+from wire.datagrams import HEAD_BYTES, write_answer, write_request
+from wire.dht_messages import Ping, Pong, Store
+from wire.endpoints import NodeId, network_tag
+from wire.records import Lifetime, SliceRecord, sign_record, slice_key
+from wire.tensors import DType
+from wire.types import Address, LayerRange, ModelId
+
+NETWORK: Final = "bench"
+MODEL: Final = ModelId(sha256(b"bench model"))
+KEY: Final = slice_key(NETWORK, MODEL, 0)
+LOCAL: Final = Address("127.0.0.1", 0)
+OFFER: Final = SliceOffer(
+    model=MODEL, name="bench", layers=LayerRange(0, 4), head=False, num_layers=8, dtype=DType.BFLOAT16
+)
+
+
+def identity(number: int) -> Identity:
+    """The same identity for the same number."""
+    return Identity.from_seed(sha256(b"bench", str(number).encode()))
+
+
+async def network(nodes: int, hosts: int) -> list[Directory]:
+    """Directories that know each other; the first ones host the model."""
+    running: list[Directory] = []
+    for number in range(nodes):
+        directory = Directory(identity(number), NETWORK, Options(serves=True))
+        await directory.start([LOCAL], running[0].addresses if running else [])
+        running.append(directory)
+    for directory in running:
+        await directory.running.join(running[0].addresses)
+    for directory in running[:hosts]:
+        directory.set_addresses(directory.addresses)
+        directory.announce([OFFER])
+    for directory in running:
+        await directory.running.join(running[0].addresses)
+    return running
+
+
+async def searches(seekers: list[Directory], hosts: set[bytes], name: str) -> None:
+    """Search once from each, and print what came of it."""
+    first, took, requests, complete = [], [], [], 0
+    for seeker in seekers:
+        node = seeker.running
+        node.protocol.reader = RecordReader(NETWORK)
+        # A seeker does not host: what it keeps for others is not its to find.
+        node.protocol.storage = type(node.protocol.storage)(NETWORK)
+        done = await node.search(KEY)
+        found = {record.host for _, record in done.records.values()}
+        complete += found >= hosts
+        first.append(1000 * (done.tally.first_record_s or 10))
+        took.append(1000 * done.tally.took_s)
+        requests.append(done.tally.requests)
+    print(
+        f"{name}: {complete} of {len(seekers)} searches found all {len(hosts)}; first record "
+        f"{statistics.median(first):.1f} ms p50, complete {statistics.median(took):.0f} ms p50 / {max(took):.0f} ms "
+        f"most, {statistics.median(requests):g} requests p50"
+    )
+
+
+async def loopback(nodes: int, hosts: int) -> None:
+    """All well, then three in ten dead without a word."""
+    running = await network(nodes, hosts)
+    keys = {identity(number).public_key for number in range(hosts)}
+    await searches(running[hosts:], keys, f"{nodes} nodes")
+    victims = random.Random(1).sample(range(1, nodes), 3 * nodes // 10)
+    for number in victims:
+        running[number].kill()
+    living = [one for number, one in enumerate(running) if number not in victims and number >= hosts]
+    keys = {identity(number).public_key for number in range(hosts) if number not in victims}
+    await searches(living, keys, "30 % killed, first search")
+    await searches(living, keys, "30 % killed, second search")
+    for one in running:
+        one.kill()
+    await asyncio.sleep(0)
+
+
+def hostile() -> None:
+    """What a node pays for what it refuses, and that it keeps none of it."""
+    now = int(time.time())
+    node = Protocol(identity(1), NETWORK, random=os.urandom, wall=time.time)
+    asker, source = identity(2), Address("127.0.0.1", 9)
+    tag = network_tag(NETWORK)
+    here = NodeId(sha256(asker.public_key)[:20])
+    token = node.token_for(source, 0.0)
+    record = SliceRecord(
+        model=MODEL,
+        host=asker.public_key,
+        layers=LayerRange(0, 4),
+        head=False,
+        num_layers=8,
+        addresses=(source,),
+        lifetime=Lifetime(sequence=1, issued=now, expires=now + 600),
+        dtype=DType.BFLOAT16,
+    )
+    good = sign_record(record, asker, NETWORK)
+    old = replace(record, lifetime=Lifetime(sequence=1, issued=now - 700, expires=now - 100))
+    early = replace(record, lifetime=Lifetime(sequence=1, issued=now + 7200, expires=now + 7800))
+
+    def store(data: bytes, shown: bytes = token) -> bytes:
+        request = Store(sender=here, serves=False, token=shown, record=data)
+        return write_request(request, tag=tag, transaction=os.urandom(8))
+
+    head = write_request(Ping(sender=here, serves=False), tag=tag, transaction=bytes(8))[:HEAD_BYTES]
+    kinds: dict[str, Callable[[], bytes]] = {
+        "junk": lambda: os.urandom(400),
+        "another network": lambda: write_request(
+            Ping(sender=here, serves=True), tag=network_tag("other"), transaction=bytes(8)
+        ),
+        "an answer nobody asked for": lambda: write_answer(
+            Pong(observed=source, token=token), asker, tag=tag, transaction=os.urandom(8)
+        ),
+        "a CBOR bomb": lambda: head + b"\x81" * 1200,
+        "a wide CBOR bomb": lambda: head + dumps([[]] * 1200),
+        "a record with a forged source": lambda: store(good, bytes(8)),
+        "an expired record": lambda: store(sign_record(old, asker, NETWORK)),
+        "a future record": lambda: store(sign_record(early, asker, NETWORK)),
+        "an oversized record": lambda: store(good + bytes(300)),
+        "a forged record": lambda: store(good[:-1] + bytes((good[-1] ^ 1,))),
+        "a foreign record": lambda: store(sign_record(record, asker, "other")),
+    }
+    count = 300
+    for name, make in kinds.items():
+        datagrams = [make() for _ in range(count)]
+        best = min(_cost(node, datagrams, source) for _ in range(5))
+        # What is answered with a refusal costs the signature of the answer, too.
+        print(f"{name}: {1e6 * best / count:.0f} us each, {len(node.storage)} kept")
+
+
+def _cost(node: Protocol, datagrams: list[bytes], source: Address) -> float:
+    started = time.perf_counter()
+    for data in datagrams:
+        node.receive(data, source, 0.0)
+    took = time.perf_counter() - started
+    node.datagrams_to_send()
+    return took
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure the DHT on this machine.")
+    parser.add_argument("--nodes", type=int, default=50)
+    parser.add_argument("--hosts", type=int, default=20)
+    options = parser.parse_args()
+    asyncio.run(loopback(options.nodes, options.hosts))
+    hostile()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
