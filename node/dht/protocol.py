@@ -249,7 +249,7 @@ class Protocol:
     def _keep(self, data: bytes, network: bytes | None, source: Address, now: float) -> Outcome:
         wall = self.wall()
         try:
-            record = self.reader.known(data) or parse_record(data)
+            record = self.reader.known(data) or parse_record(data, now=wall)
             record.lifetime.check(wall)
             outcome = self._judge(record, network, wall)
             if outcome is Outcome.STORED and not self.storage.holds(data, record):
