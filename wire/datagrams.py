@@ -36,6 +36,7 @@ from wire.dht_messages import (
 from wire.endpoints import NodeId, pack_address, pack_contact, unpack_address, unpack_contact
 from wire.errors import BadMessage, InvalidValue
 from wire.fields import Bool, UInt
+from wire.flat import read_flat
 from wire.records import Forged
 
 ANSWER_CONTEXT: Final = "lamella-dht-answer/1"
@@ -105,14 +106,9 @@ def answer_room(request_bytes: int) -> int:
 
 def read_request(data: bytes, head: Head) -> Request:
     """Read a request whose head has been read. Raises `BadMessage`."""
-    raw = loads(data[HEAD_BYTES:], max_bytes=limits.MAX_DATAGRAM_BYTES)
+    raw = read_flat(data, HEAD_BYTES, most=_MOST_ARGUMENTS)
     read = _REQUESTS.get(head.kind)
-    if (
-        read is None
-        or type(raw) is not list
-        or not 3 <= len(raw) <= _MOST_ARGUMENTS
-        or type(raw[-1]) is not bytes
-    ):
+    if read is None or len(raw) < 3 or type(raw[-1]) is not bytes:
         raise BadMessage("not a request")
     request, length = read(_node(raw[0]), Bool().decode(raw[1]), raw)
     if len(raw) != length:

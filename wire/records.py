@@ -227,8 +227,7 @@ def read_record(data: bytes, *, network: str, now: float) -> Record:
         Untimely: it has expired, or its issue lies in the future.
         BadMessage: it is not a record, or not signed for this network by the host it names.
     """
-    record = parse_record(data)
-    record.lifetime.check(now)
+    record = parse_record(data, now=now)
     body, signature = data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:]
     try:
         verify(record.host, CONTEXT, framed(label(network), body), signature)
@@ -237,8 +236,11 @@ def read_record(data: bytes, *, network: str, now: float) -> Record:
     return record
 
 
-def parse_record(data: bytes) -> Record:
-    """Read what a record says, its signature and times unchecked. Raises `BadMessage`."""
+def parse_record(data: bytes, *, now: float | None = None) -> Record:
+    """Read what a record says, its signature unchecked, and its times too unless `now` is given, in Unix seconds.
+
+    Raises `BadMessage`, `Untimely` among them.
+    """
     if type(data) is not bytes or not SIGNATURE_BYTES < len(data) <= limits.MAX_RECORD_BYTES:
         raise BadMessage(f"a record has at most {limits.MAX_RECORD_BYTES} bytes")
     body = data[:-SIGNATURE_BYTES]
@@ -249,6 +251,8 @@ def parse_record(data: bytes) -> Record:
     if read is None or len(raw) != _LENGTHS[raw[0]]:
         raise BadMessage(f"a record of an unknown kind ({raw[0]}) or length")
     try:
+        if now is not None:
+            _lifetime(raw).check(now)
         record = read(raw)
     except InvalidValue as error:
         raise BadMessage(str(error)) from error

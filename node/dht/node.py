@@ -293,9 +293,14 @@ class DhtNode:
         return records, False
 
     def _usable(self, contact: NodeContact) -> bool:
+        if not self.families.allow(contact.address.ip):
+            return False
         dead_until = self._dead.get(contact)
-        alive = dead_until is None or dead_until < self._loop.time()
-        return alive and self.families.allow(contact.address.ip)
+        if dead_until is None or dead_until < self._loop.time():
+            return True
+        # Who is a contact has answered since: silence ends that.
+        known = self.protocol.routing.get(contact.node)
+        return known is not None and known.contact.address == contact.address
 
     def _remember_dead(self, contact: NodeContact) -> None:
         self._dead[contact] = self._loop.time() + limits.DEAD_FOR_S

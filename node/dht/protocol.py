@@ -147,6 +147,10 @@ class Protocol:
         """Send a knock."""
         self._out.append((write_knock(tag=self.tag, nonce=nonce), target))
 
+    def token_for(self, address: Address, now: float) -> bytes:
+        """The write token of an address."""
+        return self._tokens.make(address, now)
+
     def on_time(self, now: float) -> None:
         """Act on what is overdue."""
         self.exchange.on_time(now)
@@ -199,11 +203,14 @@ class Protocol:
     def _answer_to(self, request: Request, request_bytes: int, source: Address, now: float) -> Answer | None:
         match request:
             case Ping():
-                return Pong(observed=source, token=self._tokens.make(source, now))
+                return Pong(observed=source, token=self.token_for(source, now))
             case Find():
                 return self._find(request, answer_room(request_bytes), source, now)
             case Store():
                 outcome = self._store(request, source, now)
+                if outcome in (Outcome.BAD_TOKEN, Outcome.REFUSED):
+                    # No honest node is helped by an answer, and its signature costs more than all the rest.
+                    return None
                 return Stored(observed=source, outcome=outcome, time=int(self.wall()))
             case Reach():
                 if not self._tokens.check(request.token, source, now):
@@ -224,7 +231,7 @@ class Protocol:
         page = self.storage.page(find.key, find.cursor, room if find.records else 0, self.wall())
         return Found(
             observed=source,
-            token=self._tokens.make(source, now),
+            token=self.token_for(source, now),
             total=page.total,
             next=page.next,
             contacts=contacts,
@@ -242,7 +249,7 @@ class Protocol:
     def _keep(self, data: bytes, network: bytes | None, source: Address, now: float) -> Outcome:
         wall = self.wall()
         try:
-            record = self.reader.known(data) or parse_record(data)
+            record = self.reader.known(data) or parse_record(data, now=wall)
             record.lifetime.check(wall)
             outcome = self._judge(record, network, wall)
             if outcome is Outcome.STORED and not self.storage.holds(data, record):

@@ -18,6 +18,7 @@ from crypto.identity import Identity, PeerId
 from node.dht.announcing import Announcer, SliceOffer, Ways
 from node.dht.node import DhtNode
 from node.dht.peer_cache import PeerCache
+from node.dht.places import is_v6
 from node.dht.protocol import Protocol
 from node.dht.reach import Reachability
 from node.dht.seeking import Seeker
@@ -29,6 +30,7 @@ from wire.types import Address, LayerRange, ModelId
 
 WITHDRAW_TIMEOUT_S = 3.0
 """How long a directory that closes tries to take back what it announced."""
+_FIRST_PROOF_S = 0.2
 _REJOIN_S = 5.0
 """How soon a directory that knows nobody tries its contacts again."""
 
@@ -78,6 +80,7 @@ class Directory:
         self._cache = None if self._options.cache is None else PeerCache(self._options.cache, network)
         self._tasks: list[asyncio.Task[None]] = []
         self._proven: dict[bool, Address] = {}
+        self._seen_elsewhere = asyncio.Event()
         self._given: tuple[Address, ...] = ()
         self._relays: tuple[Relay, ...] = ()
         self._contacts: list[Address] = []
@@ -104,9 +107,13 @@ class Directory:
         """Take back what was announced, as far as that is possible in a few seconds, and stop."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         try:
+            for one in ended:
+                # A task that failed earlier is not forgotten.
+                if isinstance(one, Exception):
+                    raise one
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WITHDRAW_TIMEOUT_S):
                     await self.withdraw()
@@ -117,6 +124,15 @@ class Directory:
             if self._node is not None:
                 self._node.close()
             await self._sockets.close()
+
+    def kill(self) -> None:
+        """Stop at once and without a word, as a machine does that loses its power."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        if self._node is not None:
+            self._node.close()
+        self._sockets.abort()
 
     def announce(self, slices: Sequence[SliceOffer]) -> None:
         """Announce these slices from now on, and no others; what is no longer among them is taken back."""
@@ -141,11 +157,11 @@ class Directory:
         A record that comes later takes the place of one of the same host and slot; one that says `WITHDRAWN` comes only
         to take back one that came before. Of popular models only the blocks that `layers` touches are searched.
         """
-        return Seeker(self._running).slices(model, layers)
+        return Seeker(self.running).slices(model, layers)
 
     def models(self) -> AsyncIterator[IndexRecord]:
         """Search for the models there are, one record for each host that was told of."""
-        return Seeker(self._running).models()
+        return Seeker(self.running).models()
 
     def contacts(self) -> Sequence[Known]:
         """The nodes known now."""
@@ -177,7 +193,8 @@ class Directory:
         return dict(self._protocol.counts)
 
     @property
-    def _running(self) -> DhtNode:
+    def running(self) -> DhtNode:
+        """The node, once it has started."""
         if self._node is None:
             raise RuntimeError("the directory has not been started")
         return self._node
@@ -196,6 +213,9 @@ class Directory:
         self.notice(text)
 
     def _observed(self, address: Address, by: Address) -> None:
+        proven = self._proven.get(is_v6(address.ip))
+        if proven is not None and proven != address:
+            self._seen_elsewhere.set()
         self.on_observed(address, by)
 
     def _ways(self) -> Ways:
@@ -207,12 +227,12 @@ class Directory:
         return send_aside(write_knock(tag=self._protocol.tag, nonce=nonce), target)
 
     async def _greet(self, addresses: Sequence[Address]) -> None:
-        if await self._running.greet(addresses):
-            await self._running.nearest(self._protocol.node)
+        if await self.running.greet(addresses):
+            await self.running.nearest(self._protocol.node)
 
     async def _stay_joined(self) -> None:
         """Join, then keep the contacts fresh, and come back when all were lost."""
-        node = self._running
+        node = self.running
         if self._cache is not None:
             self.add_contacts(await asyncio.to_thread(self._cache.load))
         told = False
@@ -234,9 +254,9 @@ class Directory:
         reach = self._reach
         if reach is None or self._options.serves is False:
             return
-        pause = 0.2
+        pause, told = _FIRST_PROOF_S, False
         while True:
-            await asyncio.sleep(pause)
+            await self._until_moved(pause)
             families = self._sockets.families
             for v6 in (False, True):
                 if not (families.v6 if v6 else families.v4) or not len(self._protocol.routing):
@@ -245,6 +265,22 @@ class Directory:
                 if proven != self._proven.get(v6):
                     self._moved(v6, proven)
             pause = limits.REACH_INTERVAL_S if self._proven else min(limits.REACH_RETRY_S, 2 * pause)
+            if pause == limits.REACH_RETRY_S and len(self._protocol.routing) and not told:
+                told = True
+                self.notice(
+                    "no other node reaches this one, which therefore only asks; let UDP through to port "
+                    f"{self.addresses[0].port} at the firewall and router, or be reached through a relay"
+                )
+
+    async def _until_moved(self, pause_s: float) -> None:
+        """Wait, but not long once others see us at another address than the one that was proven."""
+        self._seen_elsewhere.clear()
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._seen_elsewhere.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(min(pause_s, limits.REACH_RETRY_S))
 
     def _moved(self, v6: bool, proven: Address | None) -> None:
         if proven is None:

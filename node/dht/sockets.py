@@ -46,6 +46,12 @@ class Sockets:
                 transport.sendto(data, (target.ip, target.port))
                 return
 
+    def abort(self) -> None:
+        """Close all sockets; what waits to be sent is dropped."""
+        for _, transport in self._transports:
+            transport.abort()
+        self._transports.clear()
+
     async def close(self) -> None:
         """Close all sockets."""
         for _, transport in self._transports:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from random import Random
+from typing import Protocol
 
 from crypto.digest import sha256
 from crypto.identity import Identity
@@ -45,10 +47,21 @@ class Ring:
         return tuple(one.contact for one in near[: limits.CONTACTS_BESIDE_RECORDS])
 
 
+class Stage(Protocol):
+    """Where liars act."""
+
+    @property
+    def dice(self) -> Random: ...
+
+    def wall(self) -> float: ...
+
+    def send(self, source: Address, data: bytes, target: Address) -> None: ...
+
+
 class Liar:
     """A hostile node."""
 
-    def __init__(self, world: World, identity: Identity, address: Address, lie: Lie, ring: Ring) -> None:
+    def __init__(self, world: Stage, identity: Identity, address: Address, lie: Lie, ring: Ring) -> None:
         self._identity = identity
         self.lie = lie
         self._world = world

@@ -14,6 +14,8 @@ from node.dht.errors import CannotListen
 from node.dht.service import Directory, Options
 from tests.fakes.deadline import until
 from tests.fakes.records import MODEL, identity
+from wire import limits
+from wire.dht_messages import Help
 from wire.records import RecordState, Relay
 from wire.tensors import DType
 from wire.types import Address, LayerRange
@@ -169,3 +171,30 @@ async def test_before_its_start_a_directory_cannot_be_asked() -> None:
     with pytest.raises(RuntimeError):
         directory.announce([])
     await directory.close()
+
+
+async def test_a_node_that_is_seen_elsewhere_has_its_address_proven_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REACH_RETRY_S", 0.05)
+    one = await start(1, options=Options(serves=True))
+    two = await start(2, [one])
+    await until(lambda: two.proven)
+    here = two.proven
+    two._proven[False] = Address("127.0.0.1", 1)
+    two.add_contacts(one.addresses)
+    await two.running.greet(one.addresses)
+    await until(lambda: two.proven == here)
+
+
+async def test_who_is_not_reached_is_told_what_to_do(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REACH_RETRY_S", 0.3)
+    monkeypatch.setattr(limits, "KNOCK_TIMEOUT_S", 0.05)
+    one = await start(1, options=Options(serves=True))
+    one.running.protocol.on_reach = lambda *_: Help.NOBODY
+    two = await start(2, [one])
+    notices: list[str] = []
+    two.notice = notices.append
+    await until(lambda: notices)
+    assert f"let UDP through to port {two.addresses[0].port}" in notices[0]
+    assert not two.serves

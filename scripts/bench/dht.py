@@ -1,0 +1,272 @@
+"""Measures the DHT on real sockets of this machine: 50 nodes, 20 of which host one model.
+
+    python -m scripts.bench.dht [--nodes 50] [--hosts 20]
+
+All nodes share this process and its one thread, so that a search pays for the work of all whom it asks. Each seeker
+forgets which signatures it has checked before it searches. Then what hostile datagrams cost is measured, kind by kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from crypto.digest import sha256
+from crypto.identity import Identity
+from node.dht.announcing import SliceOffer
+from node.dht.protocol import Protocol
+from node.dht.reading import RecordReader
+from node.dht.service import Directory, Options
+from node.dht.sockets import Sockets
+from scripts.dht_world.liars import Liar, Lie, Ring
+from scripts.dht_world.world import NETWORK
+from wire.cbor import dumps
+from wire.datagrams import HEAD_BYTES, write_answer, write_request
+from wire.dht_messages import Ping, Pong, Store
+from wire.endpoints import NodeId, network_tag, node_id_of
+from wire.records import Lifetime, SliceRecord, sign_record, slice_key
+from wire.tensors import DType
+from wire.types import Address, LayerRange, ModelId
+
+MODEL: Final = ModelId(sha256(b"bench model"))
+KEY: Final = slice_key(NETWORK, MODEL, 0)
+LOCAL: Final = Address("127.0.0.1", 0)
+OFFER: Final = SliceOffer(
+    model=MODEL, name="bench", layers=LayerRange(0, 4), head=False, num_layers=8, dtype=DType.BFLOAT16
+)
+
+
+def identity(number: int) -> Identity:
+    """The same identity for the same number."""
+    return Identity.from_seed(sha256(b"bench", str(number).encode()))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What searches found, and how fast."""
+
+    name: str
+    searches: int
+    complete: int
+    first_p50_ms: float
+    took_p50_ms: float
+
+
+async def network(nodes: int, hosts: int, *, announced: bool = True) -> list[Directory]:
+    """Directories that know each other; the first ones host the model."""
+    running: list[Directory] = []
+    for number in range(nodes):
+        directory = Directory(identity(number), NETWORK, Options(serves=True))
+        await directory.start([LOCAL], running[0].addresses if running else [])
+        running.append(directory)
+    for directory in running:
+        await directory.running.join(running[0].addresses)
+    if announced:
+        await announce(running, hosts)
+    return running
+
+
+async def announce(running: list[Directory], hosts: int) -> None:
+    """Have the first ones announce; return when most nodes have had a look at what is there."""
+    for directory in running[:hosts]:
+        directory.set_addresses(directory.addresses)
+        directory.announce([OFFER])
+    for directory in running:
+        await directory.running.join(running[0].addresses)
+
+
+async def searches(seekers: list[Directory], hosts: set[bytes], name: str) -> Figures:
+    """Search once from each, and print what came of it."""
+    first, took, requests, complete = [], [], [], 0
+    for seeker in seekers:
+        node = seeker.running
+        node.protocol.reader = RecordReader(NETWORK)
+        # A seeker does not host: what it keeps for others is not its to find.
+        node.protocol.storage = type(node.protocol.storage)(NETWORK)
+        done = await node.search(KEY)
+        found = {record.host for _, record in done.records.values()}
+        complete += found >= hosts
+        first.append(1000 * (done.tally.first_record_s or 10))
+        took.append(1000 * done.tally.took_s)
+        requests.append(done.tally.requests)
+    print(
+        f"{name}: {complete} of {len(seekers)} searches found all {len(hosts)}; first record "
+        f"{statistics.median(first):.1f} ms p50, complete {statistics.median(took):.0f} ms p50 / {max(took):.0f} ms "
+        f"most, {statistics.median(requests):g} requests p50"
+    )
+    return Figures(name, len(seekers), complete, statistics.median(first), statistics.median(took))
+
+
+class Siege:
+    """Liars on sockets of this machine, at the places nearest to the key."""
+
+    def __init__(self) -> None:
+        self.dice = random.Random(1)
+        self._sockets: dict[Address, Sockets] = {}
+
+    def wall(self) -> float:
+        """Unix time."""
+        return time.time()
+
+    def send(self, source: Address, data: bytes, target: Address) -> None:
+        """Send as one of the liars."""
+        self._sockets[source].send(data, target)
+
+    async def lay(self, count: int, running: list[Directory]) -> None:
+        """Place liars and have every node take them as contacts."""
+        ring = Ring()
+        lies = (Lie.EMPTY, Lie.FEW, Lie.STALE, Lie.JUNK)
+        nearest = min(one.running.protocol.node.distance(KEY) for one in running)
+        number = 0
+        while len(self._sockets) < count:
+            number += 1
+            liar = Identity.from_seed(sha256(b"siege", str(number).encode()))
+            if node_id_of(liar.public_key).distance(KEY) >= nearest:
+                continue
+            acting: list[Liar] = []
+            sockets = Sockets(partial(_act, acting))
+            (address,) = await sockets.open([LOCAL])
+            acting.append(Liar(self, liar, address, lies[len(self._sockets) % len(lies)], ring))
+            self._sockets[address] = sockets
+            hello = Ping(sender=node_id_of(liar.public_key), serves=True)
+            data = write_request(hello, tag=network_tag(NETWORK), transaction=os.urandom(8))
+            for one in running:
+                self.send(address, data, one.addresses[0])
+                await asyncio.sleep(0)
+        await asyncio.sleep(1)
+
+    def lift(self) -> None:
+        """Close the sockets."""
+        for one in self._sockets.values():
+            one.abort()
+
+
+def _act(liars: list[Liar], data: bytes, source: Address) -> None:
+    for one in liars:
+        one.receive(data, source)
+
+
+async def besieged(nodes: int, hosts: int) -> Figures:
+    """The eight nearest to the key lie."""
+    running = await network(nodes, hosts, announced=False)
+    siege = Siege()
+    await siege.lay(8, running)
+    await announce(running, hosts)
+    keys = {identity(number).public_key for number in range(hosts)}
+    figures = await searches(running[hosts:], keys, "the 8 nearest to the key hostile")
+    for one in running:
+        one.kill()
+    siege.lift()
+    await asyncio.sleep(0)
+    return figures
+
+
+async def loopback(nodes: int, hosts: int) -> list[Figures]:
+    """All well, then three in ten dead without a word."""
+    running = await network(nodes, hosts)
+    keys = {identity(number).public_key for number in range(hosts)}
+    figures = [await searches(running[hosts:], keys, f"{nodes} nodes")]
+    victims = random.Random(1).sample(range(1, nodes), 3 * nodes // 10)
+    for number in victims:
+        running[number].kill()
+    living = [one for number, one in enumerate(running) if number not in victims and number >= hosts]
+    keys = {identity(number).public_key for number in range(hosts) if number not in victims}
+    figures += [await searches(living, keys, f"30 % killed, {which} search") for which in ("first", "second")]
+    for one in running:
+        one.kill()
+    await asyncio.sleep(0)
+    return figures
+
+
+def hostile() -> None:
+    """What a node pays for what it refuses, and that it keeps none of it."""
+    now = int(time.time())
+    node = Protocol(identity(1), NETWORK, random=os.urandom, wall=time.time)
+    asker, source = identity(2), Address("127.0.0.1", 9)
+    tag = network_tag(NETWORK)
+    here = NodeId(sha256(asker.public_key)[:20])
+    token = node.token_for(source, 0.0)
+    record = SliceRecord(
+        model=MODEL,
+        host=asker.public_key,
+        layers=LayerRange(0, 4),
+        head=False,
+        num_layers=8,
+        addresses=(source,),
+        lifetime=Lifetime(sequence=1, issued=now, expires=now + 600),
+        dtype=DType.BFLOAT16,
+    )
+    good = sign_record(record, asker, NETWORK)
+    old = replace(record, lifetime=Lifetime(sequence=1, issued=now - 700, expires=now - 100))
+    early = replace(record, lifetime=Lifetime(sequence=1, issued=now + 7200, expires=now + 7800))
+
+    def store(data: bytes, shown: bytes = token) -> bytes:
+        request = Store(sender=here, serves=False, token=shown, record=data)
+        return write_request(request, tag=tag, transaction=os.urandom(8))
+
+    head = write_request(Ping(sender=here, serves=False), tag=tag, transaction=bytes(8))[:HEAD_BYTES]
+    kinds: dict[str, Callable[[], bytes]] = {
+        "junk": lambda: os.urandom(400),
+        "another network": lambda: write_request(
+            Ping(sender=here, serves=True), tag=network_tag("other"), transaction=bytes(8)
+        ),
+        "an answer nobody asked for": lambda: write_answer(
+            Pong(observed=source, token=token), asker, tag=tag, transaction=os.urandom(8)
+        ),
+        "a CBOR bomb": lambda: head + b"\x81" * 1200,
+        "a wide CBOR bomb": lambda: head + dumps([[]] * 1200),
+        "a record with a forged source": lambda: store(good, bytes(8)),
+        "an expired record": lambda: store(sign_record(old, asker, NETWORK)),
+        "a future record": lambda: store(sign_record(early, asker, NETWORK)),
+        "an oversized record": lambda: store(good + bytes(300)),
+        "a forged record": lambda: store(good[:-1] + bytes((good[-1] ^ 1,))),
+        "a foreign record": lambda: store(sign_record(record, asker, "other")),
+    }
+    count = 300
+    for number, (name, make) in enumerate(kinds.items()):
+        datagrams = [make() for _ in range(count)]
+        best = min(_cost(node, datagrams, source) for _ in range(5))
+        # From the world a sender has a rate, and after a forgery is not heard; this machine's are not held to that.
+        outside = Address(f"203.0.{number}.9", 9)
+        shown = node.token_for(outside, 0.0)
+        flood = [data.replace(token, shown) for data in datagrams]
+        node.receive(flood[0], outside, 0.0)
+        at_rate = _cost(node, flood, outside)
+        print(
+            f"{name}: {1e6 * best / count:.0f} us each; {1e6 * at_rate / count:.0f} us in a flood from one address; "
+            f"{len(node.storage)} kept"
+        )
+
+
+def _cost(node: Protocol, datagrams: list[bytes], source: Address) -> float:
+    started = time.perf_counter()
+    for data in datagrams:
+        node.receive(data, source, 0.0)
+    took = time.perf_counter() - started
+    node.datagrams_to_send()
+    return took
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure the DHT on this machine.")
+    parser.add_argument("--nodes", type=int, default=50)
+    parser.add_argument("--hosts", type=int, default=20)
+    options = parser.parse_args()
+    asyncio.run(loopback(options.nodes, options.hosts))
+    asyncio.run(besieged(options.nodes, options.hosts))
+    hostile()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
