@@ -17,7 +17,7 @@ KNOWN = KnownPeer(peer=PeerId(bytes(32)), address=Address("192.0.2.7", 7311))
 
 def test_who_says_no_port_is_not_to_be_told_of() -> None:
     raw, body = codec.encode(Introduce())
-    assert raw == dumps({"t": 80})
+    assert raw == dumps({"t": 64})
     asked = codec.decode(raw, body)
     assert isinstance(asked, Introduce) and asked.listens is None
 
