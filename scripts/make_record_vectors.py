@@ -46,7 +46,7 @@ HOST: Final = Identity.from_seed(sha256(b"lamella vector: dht host"))
 MODEL: Final = ModelId(sha256(b"lamella vector: manifest"))
 V4: Final = Address("203.0.113.7", 7311)
 V6: Final = Address("2001:db8::7", 7311)
-LIFE: Final = Lifetime(sequence=ISSUED * 1_000_000, issued=ISSUED, expires=ISSUED + limits.RECORD_TTL_S)
+LIFE: Final = Lifetime(sequence=ISSUED * 1_000_000, issued=ISSUED, expires=ISSUED + limits.RECORD_TTL_SECONDS)
 
 SLICE: Final = SliceRecord(
     model=MODEL,
@@ -111,8 +111,8 @@ def records() -> object:
     refused = (
         ("signature of another byte", good[:-1] + bytes((good[-1] ^ 1,)), NETWORK, ISSUED),
         ("another network", good, "other", ISSUED),
-        ("expired", good, NETWORK, ISSUED + limits.RECORD_TTL_S),
-        ("in the future", good, NETWORK, ISSUED - limits.RECORD_SKEW_S - 1),
+        ("expired", good, NETWORK, ISSUED + limits.RECORD_TTL_SECONDS),
+        ("in the future", good, NETWORK, ISSUED - limits.RECORD_SKEW_SECONDS - 1),
         ("not canonical", b"\x98" + bytes((good[0] & 0x1F,)) + good[1:], NETWORK, ISSUED),
         ("signature alone", good[-64:], NETWORK, ISSUED),
         ("cut short", good[:-65] + good[-64:], NETWORK, ISSUED),

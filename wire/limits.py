@@ -144,18 +144,18 @@ MAX_MANIFEST_REQUESTS: Final = 2
 SHARE_CLOCK_SKEW_S: Final = 60.0
 """How far the time in a signed request may be from the server's clock, either way."""
 
-# Records (specs/dht.md)
+# Records (specs/dht.md); their times are whole seconds
 MAX_RECORD_BYTES: Final = 400
 """Security limit: a record with its signature; three fit a datagram, and the fullest slice record is shorter."""
 MAX_RECORD_ADDRESSES: Final = 4
 """Addresses of one record, relays counted: IPv4 and IPv6, of a LAN and of the world."""
 MAX_RECORD_RELAYS: Final = 2
 """Relays of one record: one, and one for when it is gone."""
-MAX_RECORD_TTL_S: Final = 30 * 60
+MAX_RECORD_TTL_SECONDS: Final = 30 * 60
 """Security limit: from issue to expiry; a host that died without a word is forgotten after this at the latest."""
-RECORD_TTL_S: Final = 10 * 60
+RECORD_TTL_SECONDS: Final = 10 * 60
 """What a host gives its records: it announces again after a third of it, and may fail to twice."""
-RECORD_SKEW_S: Final = 2 * 60
+RECORD_SKEW_SECONDS: Final = 2 * 60
 """How far a record's time of issue may lie ahead of the reader's clock."""
 MAX_RECORD_NAME_BYTES: Final = 64
 """A model's name in an index record; for people, never for decisions."""

@@ -68,17 +68,17 @@ class Lifetime:
     issued: int
     """Unix time in seconds."""
     expires: int
-    """Unix time in seconds, after `issued` by `MAX_RECORD_TTL_S` at most."""
+    """Unix time in seconds, after `issued` by `MAX_RECORD_TTL_SECONDS` at most."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.sequence < 1 << 63:
             raise InvalidValue("a sequence is an unsigned 63-bit integer")
-        if not 0 <= self.issued < self.expires <= self.issued + limits.MAX_RECORD_TTL_S:
-            raise InvalidValue(f"a record lives for 1 to {limits.MAX_RECORD_TTL_S} s")
+        if not 0 <= self.issued < self.expires <= self.issued + limits.MAX_RECORD_TTL_SECONDS:
+            raise InvalidValue(f"a record lives for 1 to {limits.MAX_RECORD_TTL_SECONDS} s")
 
     def check(self, now: float) -> None:
         """Raise `Untimely` unless a record of these times counts at `now`, Unix time in seconds."""
-        if self.issued > now + limits.RECORD_SKEW_S:
+        if self.issued > now + limits.RECORD_SKEW_SECONDS:
             raise Untimely(f"a record issued {self.issued - now:.0f} s in the future")
         if self.expires <= now:
             raise Untimely(f"a record that expired {now - self.expires:.0f} s ago")

@@ -99,7 +99,7 @@ class Announcer:
             self._changed.clear()
             kept = await self.announce()
             draw = int.from_bytes(self._node.protocol.random(2), "big") / 65_535
-            pause = limits.RECORD_TTL_S / 3 * (1 + JITTER * (2 * draw - 1)) if kept else RETRY_S
+            pause = limits.RECORD_TTL_SECONDS / 3 * (1 + JITTER * (2 * draw - 1)) if kept else RETRY_S
             try:
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
@@ -185,7 +185,9 @@ class Announcer:
         """From now on, with a sequence above all before, also when the clock was set back since."""
         now = self._node.protocol.wall()
         self._sequence = max(self._sequence + 1, int(now * 1_000_000))
-        return Lifetime(sequence=self._sequence, issued=int(now), expires=int(now) + limits.RECORD_TTL_S)
+        return Lifetime(
+            sequence=self._sequence, issued=int(now), expires=int(now) + limits.RECORD_TTL_SECONDS
+        )
 
     def _withdrawn(self, record: Record) -> Record:
         if isinstance(record, IndexRecord):

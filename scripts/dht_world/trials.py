@@ -65,7 +65,7 @@ def record_of(node: DhtNode, address: Address, *, sequence: int, now: int) -> Sl
         head=False,
         num_layers=8,
         addresses=(address,),
-        lifetime=Lifetime(sequence=sequence, issued=now, expires=now + limits.RECORD_TTL_S),
+        lifetime=Lifetime(sequence=sequence, issued=now, expires=now + limits.RECORD_TTL_SECONDS),
         dtype=DType.BFLOAT16,
         state=RecordState.SERVING,
     )

@@ -94,15 +94,15 @@ def test_nodes_that_come_and_go_leave_records_that_are_found_and_those_of_the_de
                 newcomer = world.add()
                 await newcomer.greet([world.where(world.nodes[round_])])
                 await newcomer.nearest(newcomer.protocol.node)
-            await asyncio.sleep(limits.RECORD_TTL_S / 3)
+            await asyncio.sleep(limits.RECORD_TTL_SECONDS / 3)
             await announce(world, hosts, round_)
         result = await searches(world, hosts, 8, 4)
         assert (result.complete, result.wrong) == (1.0, 0)
         for gone in hosts[:4]:
             world.kill(gone)
-        await asyncio.sleep(limits.RECORD_TTL_S / 2)
+        await asyncio.sleep(limits.RECORD_TTL_SECONDS / 2)
         await announce(world, hosts[4:], 5)
-        await asyncio.sleep(limits.RECORD_TTL_S / 2 + 1)
+        await asyncio.sleep(limits.RECORD_TTL_SECONDS / 2 + 1)
         done = await world.nodes[-1].search(KEY)
         living = {one.protocol.identity.public_key for one in hosts[4:]}
         assert {record.host for _, record in done.records.values()} == living

@@ -62,7 +62,7 @@ LIFETIMES = st.builds(
     lambda sequence, early, ttl: Lifetime(sequence=sequence, issued=NOW - early, expires=NOW - early + ttl),
     st.integers(0, (1 << 63) - 1),
     st.integers(0, 600),
-    st.integers(601, limits.MAX_RECORD_TTL_S),
+    st.integers(601, limits.MAX_RECORD_TTL_SECONDS),
 )
 
 
@@ -174,8 +174,8 @@ def test_a_record_of_another_host_cannot_be_signed_nor_passed_off() -> None:
         (NOW, True),
         (NOW + 599.9, True),
         (NOW + 600, False),
-        (NOW - limits.RECORD_SKEW_S, True),
-        (NOW - limits.RECORD_SKEW_S - 1, False),
+        (NOW - limits.RECORD_SKEW_SECONDS, True),
+        (NOW - limits.RECORD_SKEW_SECONDS - 1, False),
         (NOW + 7200, False),
         (NOW - 7200, False),
     ],
@@ -188,7 +188,9 @@ def test_a_record_counts_from_its_issue_to_its_expiry(now: float, fine: bool) ->
             read_record(signed(1), network=NETWORK, now=now)
 
 
-@pytest.mark.parametrize(("issued", "expires"), [(5, 5), (6, 5), (0, limits.MAX_RECORD_TTL_S + 1), (-1, 5)])
+@pytest.mark.parametrize(
+    ("issued", "expires"), [(5, 5), (6, 5), (0, limits.MAX_RECORD_TTL_SECONDS + 1), (-1, 5)]
+)
 def test_a_life_out_of_bounds_does_not_exist(issued: int, expires: int) -> None:
     with pytest.raises(InvalidValue):
         Lifetime(sequence=0, issued=issued, expires=expires)

@@ -61,11 +61,11 @@ def test_it_is_announced_again_before_it_expires() -> None:
         host = Host()
         host.announcer.offer([OFFER])
         task = asyncio.create_task(host.announcer.run())
-        await asyncio.sleep(3 * limits.RECORD_TTL_S)
+        await asyncio.sleep(3 * limits.RECORD_TTL_SECONDS)
         (record,) = await host.found()
-        assert record.lifetime.issued > host.world.wall() - limits.RECORD_TTL_S / 2
+        assert record.lifetime.issued > host.world.wall() - limits.RECORD_TTL_SECONDS / 2
         task.cancel()
-        await asyncio.sleep(limits.RECORD_TTL_S)
+        await asyncio.sleep(limits.RECORD_TTL_SECONDS)
         assert await host.found() == []
 
     run(main())

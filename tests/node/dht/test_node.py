@@ -92,7 +92,7 @@ def test_what_expired_is_not_found() -> None:
     async def main() -> None:
         world = settled(30)
         await announce(world, world.nodes[:5], 1)
-        await asyncio.sleep(limits.RECORD_TTL_S - 5)
+        await asyncio.sleep(limits.RECORD_TTL_SECONDS - 5)
         assert len((await world.nodes[20].search(KEY)).records) == 5
         await asyncio.sleep(10)
         assert (await world.nodes[20].search(KEY)).records == {}
