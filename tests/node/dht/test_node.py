@@ -182,3 +182,22 @@ def test_a_refresh_fills_buckets_and_drops_the_dead() -> None:
         assert len(node.protocol.routing) > 20
 
     run(main())
+
+
+def test_a_node_that_was_silent_is_asked_again_once_it_has_answered() -> None:
+    async def main() -> None:
+        world = settled(12)
+        seeker, silent = world.nodes[0], world.nodes[5]
+        where = world.where(silent)
+        world.dead.add(where)
+        await seeker.search(KEY)
+        await asyncio.sleep(3)
+        assert seeker.protocol.routing.get(silent.protocol.node) is None
+        world.dead.discard(where)
+        # It asks us, is challenged, and so proves that it lives.
+        await silent.greet([world.where(seeker)])
+        await asyncio.sleep(1)
+        search = await seeker.search(KEY)
+        assert silent.protocol.node in {one.contact.node for one in search.nearest}
+
+    run(main())
