@@ -10,6 +10,7 @@ first word); `stuck` (never connects); `fails` (a `ChatError`); `visits` (connec
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -82,18 +83,19 @@ class StandInDriver:
 
     def _route(self) -> Route:
         ranges = (LayerRange(1, 8), LayerRange(8, 16), LayerRange(16, 24))
-        contacts = zip(self.options.contacts, ranges, strict=True)
+        (known,) = self.options.contacts
         hops = tuple(
             Hop(
-                peer=contact.peer or PeerId(bytes(32)),
-                address=contact.address,
+                # As the stand-in hosts call themselves; but one of them was found and not told of.
+                peer=PeerId(hashlib.sha256(str(layers).encode()).digest()),
+                address=known.address,
                 layers=layers,
                 dtype=DType.BFLOAT16,
                 tail=layers.end == 24,
                 link_s=0.001,
                 stage_s=0.002,
             )
-            for contact, layers in contacts
+            for layers in ranges
         )
         return Route(model=self.model_id, front=LayerRange(0, 1), hops=hops, private_ends=False)
 

@@ -50,8 +50,10 @@ def test_a_demo_shows_the_route_the_answer_and_the_times_and_leaves_nothing(lab:
     ):
         assert words in out
     assert len(lab.pids()) == 3
+    # Each host with its address, and the one that the stand-in client knows in its route.
     for port in lab.ports():
-        assert f"port {port}" in out
+        assert f"127.0.0.1:{port} " in out
+    assert sum(f"port {port}\n" in out for port in lab.ports()) == 1
     lab.nothing_is_left()
     assert lab.run("status", code=1)[1].startswith("swarm: no swarm runs here")
 
