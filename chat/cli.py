@@ -239,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_planning(commands: Any) -> None:
-    from node.planning.machine_file import EXAMPLE
+    from node.planning.example import EXAMPLE
 
     planning = commands.add_parser(
         "plan",

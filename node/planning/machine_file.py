@@ -21,32 +21,6 @@ from node.slices.spec import CPU, is_device
 MAX_BYTES: Final = 256 * 1024
 """Security limit: far more than `machines.MOST_MACHINES` and the links between them take."""
 MOST_LINKS: Final = machines.MOST_MACHINES * (machines.MOST_MACHINES - 1) // 2
-EXAMPLE: Final = """\
-latency_ms = 2            # one way between machines: half of what ping shows
-                          # (default 10)
-
-[[machine]]
-name = "laptop"
-client = true             # asks the questions, keeps the first layers
-memory = "4G"             # what Lamella may use of it
-
-[[machine]]
-name = "desk"
-memory = "8G"
-memory_bandwidth = 20     # GB/s, about half of what the memory's label says
-                          # (default 12; with device = "cuda": 250)
-
-[[machine]]
-name = "attic"
-memory = "6G"
-uplink = 20               # Mbit/s (default 100)
-downlink = 100
-
-[[link]]
-between = ["desk", "attic"]
-latency_ms = 0.5
-rate = 1000               # Mbit/s
-"""
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _MOST_MEMORY: Final = 1 << 50

@@ -55,9 +55,9 @@ async def swarm() -> AsyncIterator[Address]:
     await hosts[1].start([Address("127.0.0.1", 0)], [first])
     hosts[0].announce([OFFER])
     hosts[1].announce([replace(OFFER, layers=LayerRange(14, 24), head=True)])
-    for _ in range(200):
-        if len(await hosts[1].slices(OFFER.model)) == 2:
-            break
+    async with asyncio.timeout(30):
+        while len(await hosts[1].slices(OFFER.model)) < 2:  # noqa: ASYNC110 - asks the swarm each time
+            await asyncio.sleep(0.05)
     yield first
     for host in hosts:
         await host.close()

@@ -12,7 +12,7 @@ from chat import plan as planning
 from chat.cli import main
 from chat.errors import ModelError, NoRoute, UsageError
 from chat.plan import PlanOptions, model_shape, read_options, run
-from node.planning.machine_file import EXAMPLE
+from node.planning.example import EXAMPLE
 from tests.fakes.shapes import shape
 from wire.tensors import WeightFormat
 

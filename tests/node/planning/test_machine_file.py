@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from node.planning import machines
 from node.planning.errors import BadMachineFile
-from node.planning.machine_file import EXAMPLE, MAX_BYTES, parse, read, size
+from node.planning.example import EXAMPLE
+from node.planning.machine_file import MAX_BYTES, parse, read, size
 from node.planning.machines import GIB, Fleet
 
 FILE = Path("swarm.toml")
