@@ -41,7 +41,7 @@ from wire.tensors import DType, WeightFormat
 from wire.types import LayerRange, ModelId, SessionId
 
 DEFAULT_CONTEXT: Final = 4096
-_SEARCHES_S: Final = (0.0, 0.5, 1.0, 1.5)
+_SEARCHES_S: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 2.0)
 """Pauses between searches for hosts of layers that nobody known has."""
 _WIRE_DTYPES: Final = {"float32": DType.FLOAT32, "bfloat16": DType.BFLOAT16, "float16": DType.FLOAT16}
 

@@ -31,7 +31,7 @@ from wire.types import Address, LayerRange, ModelId
 WITHDRAW_TIMEOUT_S = 3.0
 """How long a directory that closes tries to take back what it announced."""
 _FIRST_PROOF_S = 0.2
-_REJOIN_S = 5.0
+_REJOIN_S = 1.0
 """How soon a directory that knows nobody tries its contacts again."""
 
 
