@@ -23,8 +23,8 @@ from crypto.identity import PeerId
 from node import keyfile, paths
 from node.errors import NodeError
 from node.finding import Finder
-from node.library import Library, LibraryTerms
 from node.loading import bring, load
+from node.model_library import Library, LibraryTerms
 from node.slices import beside
 from node.slices.compute import ComputeThread
 from node.slices.errors import SliceError

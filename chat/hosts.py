@@ -10,7 +10,7 @@ from chat.errors import HostUnreachable
 from crypto.identity import PeerId
 from node.errors import NodeError
 from node.finding import Finder
-from node.library import Neighbour
+from node.model_library import Neighbour
 from node.transport.link import Link
 from node.transport.pool import LinkPool
 from wire.codes import Code

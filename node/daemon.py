@@ -15,7 +15,7 @@ from node.config import DEFAULT_KV_BYTES, NodeConfig
 from node.finding import Finder
 from node.forward import SessionHost
 from node.hosting import HostedSlice
-from node.library import Library, LibraryTerms
+from node.model_library import Library, LibraryTerms
 from node.neighbours import Neighbours
 from node.serving import Interrupted, Serving
 from node.sharing import Sharing

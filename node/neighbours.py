@@ -11,7 +11,7 @@ from typing import Final
 from crypto.identity import PeerId
 from node.errors import NodeError
 from node.finding import Finder
-from node.library import Neighbour
+from node.model_library import Neighbour
 from node.transport.link import Link
 from node.transport.pool import LinkPool
 from wire.codes import Code

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from node import paths
 from node.inventory import size
-from node.library import HUB_PREFIX
+from node.model_library import HUB_PREFIX
 from node.models_cli import PublishConfig
 from node.progress import Progress, stoppable
 from node.status import StatusLine

@@ -11,8 +11,8 @@ from node.config import NodeConfig, SliceRequest
 from node.errors import NodeError
 from node.forward import SessionHost
 from node.hosting import HostedSlice
-from node.library import SLICE_FILES, Library
 from node.loading import bring, load
+from node.model_library import SLICE_FILES, Library
 from node.progress import Progress
 from node.slices import memory
 from node.slices.compute import ComputeThread

@@ -6,7 +6,7 @@ import asyncio
 
 from node import inventory, keyfile, paths
 from node.inventory import size
-from node.library import HUB_PREFIX, Library, LibraryTerms
+from node.model_library import HUB_PREFIX, Library, LibraryTerms
 from node.models_cli import ModelsConfig
 from node.neighbours import Neighbours
 from node.progress import Progress, stoppable

@@ -184,7 +184,7 @@ class Lan:
                     self._replace(name, contacts_of(info, self._tag, local))
 
     def _replace(self, name: str, contacts: tuple[Contact, ...]) -> None:
-        """Take the contacts that a name stands for now. Another name may stand for the same ones."""
+        """Take the contacts that a name has come to stand for. Another name may stand for the same ones."""
         before = self._known.pop(name, ())
         if not contacts or len(self._known) >= MAX_SERVICES:
             contacts = ()

@@ -165,7 +165,7 @@ async def all_of(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in work]
-    except ExceptionGroup as errors:
+    except ExceptionGroup as errors:  # the group's only form; nothing is swallowed, its first error goes on
         raise errors.exceptions[0] from errors
     return [task.result() for task in tasks]
 

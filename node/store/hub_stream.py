@@ -105,7 +105,7 @@ async def stream(
                     await hand_on()
             while under_way:
                 await hand_on()
-    except ExceptionGroup as errors:
+    except ExceptionGroup as errors:  # the group's only form; nothing is swallowed, its first error goes on
         raise errors.exceptions[0] from errors
 
 

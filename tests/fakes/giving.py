@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto.identity import Identity
-from node.library import Library, LibraryTerms, Neighbour
+from node.model_library import Library, LibraryTerms, Neighbour
 from node.store.catalogue import manifest_chunk
 from node.store.chunks import ChunkStore
 from node.store.folder_shelf import FolderShelf

@@ -162,10 +162,10 @@ async def test_it_decides_once_in_two_rounds_in_the_first_half_of_the_even_one()
     world = World()
     host = world.host()
     turns = []
-    for now in (0.0, 0.9 * ROUND_S, 1.5 * ROUND_S, 2 * ROUND_S, 7.7 * ROUND_S):
-        world.now = now
-        due = now + host.due_s()
-        assert now < due <= now + 2 * ROUND_S
+    for moment in (0.0, 0.9 * ROUND_S, 1.5 * ROUND_S, 2 * ROUND_S, 7.7 * ROUND_S):
+        world.now = moment
+        due = moment + host.due_s()
+        assert moment < due <= moment + 2 * ROUND_S
         turns.append(round(due / ROUND_S % 2, 6))
     assert len(set(turns)) == 1
     assert 0 <= turns[0] <= 0.5

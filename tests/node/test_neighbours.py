@@ -9,7 +9,7 @@ import pytest
 
 from crypto.identity import Identity
 from node import neighbours as module
-from node.library import Neighbour
+from node.model_library import Neighbour
 from node.neighbours import Neighbours
 from node.transport.link import Link
 from node.transport.pool import LinkPool

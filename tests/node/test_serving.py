@@ -13,7 +13,7 @@ import pytest
 from crypto.identity import Identity
 from node.config import NodeConfig, SliceRequest
 from node.forward import SessionHost
-from node.library import Library, LibraryTerms, Neighbour
+from node.model_library import Library, LibraryTerms, Neighbour
 from node.serving import Interrupted, Serving
 from node.slices.budget import KVBudget
 from node.slices.compute import ComputeThread

@@ -13,7 +13,7 @@ import pytest
 
 from crypto.identity import Identity
 from node.config import NodeConfig
-from node.library import Neighbour, NotDescribed
+from node.model_library import Neighbour, NotDescribed
 from node.sharing import Sharing
 from node.store import checkpoint
 from node.store.peer_source import Asker, PeerSource, client_session

@@ -74,7 +74,7 @@ class Rows(torch.Tensor):
         return made
 
     # Its stubs declare a method; torch's own subclasses switch it off by this same assignment.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # see above
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # stubs declare a method
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]  # a class method, whatever torch's stubs say

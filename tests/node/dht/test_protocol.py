@@ -266,8 +266,8 @@ def test_a_contact_that_does_not_answer_is_dropped(wire: Wire) -> None:
     known = one.routing.get(two.node)
     assert known is not None
     one.ping(known.contact, wire.now, results.append)
-    for now in (0.3, 0.6, 1.3):
-        one.on_time(now)
+    for moment in (0.3, 0.6, 1.3):
+        one.on_time(moment)
         wire.run()
     assert results == [Failure.LOST]
     assert one.routing.get(two.node) is None
@@ -295,8 +295,8 @@ def test_a_full_bucket_has_its_longest_silent_contact_checked(
             again = ask(wire, one, other, Ping(sender=one.node, serves=False))
             assert isinstance(again, Reply)
             one.welcome(again, wire.where(other), wire.now)
-    for now in (1.0, 3.0):
-        one.on_time(now)
+    for moment in (1.0, 3.0):
+        one.on_time(moment)
         wire.run()
     assert {known.contact for known in one.routing} != before
 

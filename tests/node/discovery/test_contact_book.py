@@ -82,8 +82,8 @@ def test_linked_peers_are_not_tried_and_stay_fresh(book: ContactBook) -> None:
         book.answered(one, who, 0.0)
     linked = {peer(1), peer(2)}
     later = 2 * KEPT_S
-    for now in range(0, int(later), int(KEPT_S // 4)):
-        assert book.due(float(now), 9, linked=linked) == []
+    for moment in range(0, int(later), int(KEPT_S // 4)):
+        assert book.due(float(moment), 9, linked=linked) == []
     assert book.next_due_s(later, linked=linked) is None
     assert len(book) == 2
     assert set(book.due(later, 9)) == {contact(1), contact(2, named=False)}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from node.hub_check import NotTheHubs
-from node.library import Library, NotDescribed, NotToFetch
+from node.model_library import Library, NotDescribed, NotToFetch
 from node.store.chunks import ChunkStore
 from node.store.errors import NotFetched, QuotaExceeded, StoreError, UnknownModel
 from node.store.folder_shelf import FolderShelf
