@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 from node import paths, quantised
-from node.paths import make_private
+from node.small_file import replace_file
 from node.store import checkpoint, views
 from node.store.chunks import ChunkStore
 from node.store.errors import StoreError, UnknownModel, unusable
@@ -66,12 +64,8 @@ async def _of_hub(name: HubName) -> Path:
 def _written(folder: Path, files: dict[str, bytes]) -> Path:
     """Write files into a folder that is called by what they hold."""
     try:
-        make_private(folder)
         for name, data in files.items():
-            handle, new = tempfile.mkstemp(dir=folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(new).replace(folder / name)
+            replace_file(folder / name, data)
     except OSError as error:
         raise unusable(folder, error) from error
     return folder

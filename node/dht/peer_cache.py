@@ -7,13 +7,11 @@ that is damaged or of another network is as good as none.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from node.paths import make_private
+from node.small_file import read_object, remember
 from wire import limits
 from wire.errors import InvalidValue
 from wire.types import Address
@@ -31,13 +29,8 @@ class PeerCache:
 
     def load(self) -> list[Address]:
         """The addresses that were kept; none when there is no readable file."""
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(_MAX_FILE_BYTES + 1)
-            raw: Any = json.loads(data) if len(data) <= _MAX_FILE_BYTES else None
-        except (OSError, ValueError, RecursionError):
-            return []
-        if not isinstance(raw, dict) or raw.get("version") != _VERSION or raw.get("network") != self._network:
+        raw = read_object(self._path, _MAX_FILE_BYTES)
+        if raw.get("version") != _VERSION or raw.get("network") != self._network:
             return []
         told = raw.get("nodes")
         if not isinstance(told, list) or len(told) > limits.MAX_PEER_CACHE:
@@ -48,19 +41,7 @@ class PeerCache:
         """Replace the file; false when the disk does not let us, which costs the next start some time."""
         nodes = [str(one) for one in addresses][: limits.MAX_PEER_CACHE]
         text = json.dumps({"version": _VERSION, "network": self._network, "nodes": nodes}, indent=1)
-        try:
-            make_private(self._path.parent)
-            handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(text)
-                Path(temporary).replace(self._path)
-            except OSError:
-                Path(temporary).unlink(missing_ok=True)
-                return False
-        except OSError:
-            return False
-        return True
+        return remember(self._path, text.encode())
 
 
 def _address(raw: object) -> Address | None:

@@ -7,15 +7,13 @@ slower start. Ages are kept by the wall clock; one that was set back makes an en
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from node.discovery.entries import KEPT_S, PLACES, Known, Met, Road
 from node.discovery.scope import Scope, scope_of
-from node.paths import make_private
+from node.small_file import read_object, remember
 from wire.contacts import Contact
 from wire.errors import InvalidValue
 from wire.networks import network_tag
@@ -41,13 +39,8 @@ class BookFile:
         Args:
             now: Unix time in seconds.
         """
-        try:
-            with self.path.open("rb") as file:
-                data = file.read(_MAX_FILE_BYTES + 1)
-            raw: Any = json.loads(data) if len(data) <= _MAX_FILE_BYTES else None
-        except (OSError, ValueError, RecursionError):
-            return []
-        if not isinstance(raw, dict) or raw.get("version") != _VERSION or raw.get("network") != self._tag:
+        raw = read_object(self.path, _MAX_FILE_BYTES)
+        if raw.get("version") != _VERSION or raw.get("network") != self._tag:
             return []
         rows = raw.get("contacts")
         if not isinstance(rows, list) or len(rows) > MAX_KEPT:
@@ -68,19 +61,7 @@ class BookFile:
         )
         rows = [{"contact": text, "answered": round(now - age)} for age, text in ages[:MAX_KEPT]]
         text = json.dumps({"version": _VERSION, "network": self._tag, "contacts": rows}, indent=1)
-        try:
-            make_private(self.path.parent)
-            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-            try:
-                with os.fdopen(handle, "w") as file:
-                    file.write(text)
-                Path(temporary).replace(self.path)
-            except OSError:
-                Path(temporary).unlink(missing_ok=True)
-                return False
-        except OSError:
-            return False
-        return True
+        return remember(self.path, text.encode())
 
 
 def _met(row: Any, now: float) -> Met | None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from node.small_file import replace_file
 from node.store.errors import unusable
 from node.store.lock import FolderLock
 from node.store.source import Chunk
@@ -154,9 +153,6 @@ class Catalogue:
     def _write(self, entry: Entry) -> None:
         path = self._root / "models" / str(entry.model)
         try:
-            handle, new = tempfile.mkstemp(dir=self._root / "new")
-            with os.fdopen(handle, "w") as file:
-                json.dump({"names": entry.names, "used": entry.used}, file)
-            Path(new).replace(path)
+            replace_file(path, json.dumps({"names": entry.names, "used": entry.used}).encode())
         except OSError as error:
             raise unusable(path, error) from error

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from node import quantised
-from node.paths import make_private
+from node.small_file import remember
 from node.store.errors import BadCheckpoint, UnknownModel
 from node.store.safetensors_header import TensorPlace, read_header
 from node.store.shard_index import INDEX, MAX_INDEX_BYTES, parse_index
@@ -147,7 +146,7 @@ def model_id(folder: Path, *, cache_dir: Path, progress: Callable[[float], None]
         return ModelId.parse(cached.read_text("ascii").strip())
     except (OSError, ValueError):
         found = manifest_of(folder, cache_dir=cache_dir, progress=progress).model_id
-        _remember(cached, str(found).encode())
+        remember(cached, str(found).encode())
         return found
 
 
@@ -174,7 +173,7 @@ def manifest_of(
         raise BadCheckpoint(
             f"the files of {folder} changed while they were read", "try again once they are complete"
         )
-    _remember(cached, found.model_id.digest + found.encode())
+    remember(cached, found.model_id.digest + found.encode())
     return found
 
 
@@ -215,21 +214,6 @@ def _fingerprint(folder: Path) -> str:
         )
         digest.update(repr(facts).encode())
     return digest.hexdigest()
-
-
-def _remember(path: Path, data: bytes) -> None:
-    """Write a cache entry atomically. A cache that cannot be written (full disk, read-only) only costs time."""
-    try:
-        make_private(path.parent)
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError:
-        return
 
 
 def _digest_tensor(readers: Executor, handle: int, path: Path, place: TensorPlace) -> TensorEntry:

@@ -8,15 +8,13 @@ of both entries, at the same price.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import time
-from typing import Any, Final
+from typing import Final
 
-from node.paths import make_private
+from node.small_file import read_object, remember
 
 KEPT_S: Final = 7 * 86_400
 """A week: long enough to matter to who lies, and an honest host with a bad disk comes back."""
@@ -56,13 +54,8 @@ class Distrust:
         return abs(self._now() - since) < KEPT_S
 
     def _read(self) -> dict[str, float]:
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(_MAX_FILE_BYTES + 1)
-            raw: Any = json.loads(data) if len(data) <= _MAX_FILE_BYTES else None
-        except (OSError, ValueError, RecursionError):
-            return {}
-        if not isinstance(raw, dict) or raw.get("version") != _VERSION:
+        raw = read_object(self._path, _MAX_FILE_BYTES)
+        if raw.get("version") != _VERSION:
             return {}
         entries = raw.get("sources")
         if not isinstance(entries, dict) or len(entries) > MAX_ENTRIES:
@@ -75,14 +68,4 @@ class Distrust:
 
     def _write(self) -> None:
         text = json.dumps({"version": _VERSION, "sources": self._entries}, indent=1)
-        try:
-            make_private(self._path.parent)
-            handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-            try:
-                with os.fdopen(handle, "w") as file:
-                    file.write(text)
-                Path(temporary).replace(self._path)
-            except OSError:
-                Path(temporary).unlink(missing_ok=True)
-        except OSError:
-            return
+        remember(self._path, text.encode())

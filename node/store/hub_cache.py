@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from node.paths import make_private
+from node.small_file import remember
 from node.store.hub_library import Listing, RemoteFile
 from node.store.hub_name import HubName, is_commit
 
@@ -53,7 +51,9 @@ class HubCache:
 
     def pin(self, name: HubName, commit: str) -> None:
         """Remember which commit a revision is."""
-        self._write("pins", name.revision, json.dumps({"commit": commit, "when": self._clock()}).encode())
+        remember(
+            self._path("pins", name.revision), json.dumps({"commit": commit, "when": self._clock()}).encode()
+        )
 
     def pinned(self, name: HubName) -> Pin | None:
         """Return which commit a revision was."""
@@ -67,7 +67,7 @@ class HubCache:
     def keep_listing(self, listing: Listing) -> None:
         """Remember what a commit holds."""
         rows = [[one.name, one.size, one.oid] for one in listing.files.values()]
-        self._write(listing.commit, "listing", json.dumps(rows).encode())
+        remember(self._path(listing.commit, "listing"), json.dumps(rows).encode())
 
     def listing(self, commit: str) -> Listing | None:
         """Return what a commit holds."""
@@ -83,7 +83,7 @@ class HubCache:
 
     def keep(self, commit: str, kind: str, file: str, data: bytes) -> None:
         """Remember bytes of a commit: `kind` says which of `file`."""
-        self._write(commit, f"{kind} {file}", data)
+        remember(self._path(commit, f"{kind} {file}"), data)
 
     def kept(self, commit: str, kind: str, file: str, most: int) -> bytes | None:
         """Return bytes that were kept, when they are at most so many."""
@@ -105,17 +105,3 @@ class HubCache:
         except OSError:
             return None
         return data if len(data) <= most else None
-
-    def _write(self, group: str, name: str, data: bytes) -> None:
-        path = self._path(group, name)
-        try:
-            make_private(path.parent)
-            handle, temporary = tempfile.mkstemp(dir=path.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                Path(temporary).replace(path)
-            except OSError:
-                Path(temporary).unlink(missing_ok=True)
-        except OSError:
-            return

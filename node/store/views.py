@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from node import quantised
+from node.small_file import replace_file
 from node.store.catalogue import chunks_of
 from node.store.chunks import ChunkStore
 from node.store.errors import unusable
@@ -87,7 +88,4 @@ def _write(path: Path, data: bytes) -> None:
     with suppress(OSError):
         if not path.is_symlink() and path.read_bytes() == data:
             return
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    new.write_bytes(data)
-    new.replace(path)
+    replace_file(path, data)
