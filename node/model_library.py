@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -256,14 +256,16 @@ class Library:
             manifest=manifest,
             lease=lease,
             folder=views.place(store, manifest.model_id),
-            sources=lambda: self._sources(name, manifest, hub),
+            sources=lambda tensors: self._sources(name, manifest, hub, tensors),
             claimant=claimant,
             cap=self._terms.download_bytes_per_s,
             distrust=self._distrust,
         )
 
-    async def _sources(self, name: str, manifest: Manifest, hub: HubRepo | None) -> list[Source]:
-        """Everybody who may have chunks of a model, the hub first. Raises `NotToFetch`."""
+    async def _sources(
+        self, name: str, manifest: Manifest, hub: HubRepo | None, tensors: Collection[str]
+    ) -> list[Source]:
+        """Everybody who may have chunks of these tensors or of small files, the hub first. Raises `NotToFetch`."""
         if self._terms.offline:
             raise NotToFetch(
                 f"parts of {name} that are needed are not here, and this process is told to fetch nothing",
@@ -273,7 +275,9 @@ class Library:
         answers = await asyncio.gather(*(peer.learn(manifest) for peer in peers), return_exceptions=True)
         found: list[Source] = []
         if hub is not None:
-            found.append(hub_check.Witness(HubSource(hub, await hub.layout()), name))
+            found.append(
+                hub_check.Witness(HubSource(hub, await hub.layout(tensors) if tensors else {}), name)
+            )
         for peer, answer in zip(peers, answers, strict=True):
             if isinstance(answer, BaseException) and not isinstance(answer, SourceFailed):
                 raise answer

@@ -120,7 +120,7 @@ class StoredModel:
     lease: Lease
     folder: Path
     """Its small files are there from the first `need_files` on."""
-    sources: Callable[[], Awaitable[Sequence[Source]]]
+    sources: Callable[[Collection[str]], Awaitable[Sequence[Source]]]
     """Asked for when something is missing; the hub, if the model is of one, is the first."""
     claimant: str | None
     """The peer whose word on a hub's checkpoint the manifest is; None where no hub has to bear it out any more."""
@@ -194,7 +194,7 @@ class StoredModel:
         missing = await asyncio.to_thread(self.lease.store.missing, chunks)
         if not missing:
             return None
-        sources = await self.sources()
+        sources = await self.sources({one.name for one in missing if not one.is_file})
         try:
             if check and self.claimant is not None:
                 # Of a claim one chunk comes from the hub that nobody could have foreseen.
