@@ -102,7 +102,8 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
             slices=[_facts(one) for one in host.slices],
         )
         await _until_stopped(host, stop, choosing)
-        await _finish(host, config, status, now)
+        # Nobody is sent here any more while answers under way end.
+        await asyncio.gather(finder.close(), _finish(host, config, status, now))
     finally:
         await finder.close()
         await pool.close(Code.SHUTTING_DOWN, "the host is stopping")

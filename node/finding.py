@@ -64,7 +64,8 @@ class Finder:
     async def start(self, listen: Sequence[Address] = _ANYWHERE, contacts: Iterable[Address] = ()) -> None:
         """Begin to join, in the background; where no datagrams can be received, that is logged and nothing is found."""
         contacts = tuple(contacts)
-        for addresses in (tuple(listen), tuple(listen)[:1]):
+        # Where a machine has no IPv6, IPv4 alone will do.
+        for addresses in dict.fromkeys((tuple(listen), tuple(listen)[:1])):
             try:
                 await self._directory.start(addresses, contacts)
             except CannotListen as error:
