@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chat.errors import ChainBroken, ChatError, Refused
+from chat.hop_ways import way_between
 from chat.route import Hop, Route
 from crypto.identity import PeerId
 from node.transport.errors import LinkClosed
@@ -24,7 +25,7 @@ from wire.messages.forward import Forward, Output, Phase, Tokens
 from wire.messages.session import Delivery, Open
 from wire.session_table import ClientState
 from wire.tensors import TensorSpec
-from wire.types import Sampling, SessionId
+from wire.types import Relayed, Sampling, SessionId
 
 
 class Sender(Protocol):
@@ -262,6 +263,7 @@ def _opens(spec: ChainSpec, ids: tuple[SessionId, ...]) -> list[Open]:
     for index, (hop, session) in enumerate(zip(route.hops, ids, strict=True)):
         last = index + 1 == len(route.hops)
         after = None if last else route.hops[index + 1]
+        way = way_between(hop, after) if after else None
         delivery = Delivery.NEXT if after else Delivery.HIDDEN if route.private_ends else Delivery.TOKENS
         opens.append(
             Open(
@@ -273,7 +275,8 @@ def _opens(spec: ChainSpec, ids: tuple[SessionId, ...]) -> list[Open]:
                 upstream=route.hops[index - 1].peer if index else spec.me,
                 delivery=delivery,
                 next_peer=after.peer if after else None,
-                next_address=after.address if after else None,
+                next_address=way.address if isinstance(way, Relayed) else way,
+                next_relay=way.relay if isinstance(way, Relayed) else None,
                 next_session=None if last else ids[index + 1],
                 sampling=spec.sampling if delivery is Delivery.TOKENS else None,
                 logprobs=spec.logprobs if delivery is Delivery.TOKENS else 0,

@@ -37,6 +37,8 @@ _FLAGS: Final = frozenset(
         *(
             "--no-private-ends",
             "--no-allow-tokens",
+            "--no-dht",
+            "--no-lan",
             "--help",
             "--version",
             "--config",
@@ -132,9 +134,12 @@ def _screen(options: ClientOptions) -> int:
 
 def _wait(work: Coroutine[Any, Any, object]) -> None:
     import asyncio
+    import logging
 
     import uvloop
 
+    # What goes wrong on the way is in the errors; a line of the log would run into the answer, or the screen.
+    logging.getLogger().addHandler(logging.NullHandler())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
 

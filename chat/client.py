@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Final
 
 from chat.chain import Chain, ChainSpec
@@ -18,11 +17,11 @@ from chat.front import Front, first_spec, last_spec
 from chat.hosts import Hosts, Reached
 from chat.route import Candidate, Need, Route, plan
 from chat.session import AnswerOptions, AnswerSession
+from chat.swarm import Swarm
 from chat.tokenizer import Tokenizer
 from crypto.identity import PeerId
 from node import keyfile, paths
 from node.errors import NodeError
-from node.finding import Finder
 from node.loading import bring, load
 from node.model_library import Library, LibraryTerms
 from node.slices import beside
@@ -33,7 +32,6 @@ from node.slices.spec import SliceSpec
 from node.store.peer_source import Asker
 from node.stored_model import Model
 from node.transport.link import Link
-from node.transport.pool import LinkPool
 from wire import limits
 from wire.codes import Code
 from wire.messages.base import Message
@@ -72,10 +70,8 @@ class Client:
         self.model_name = ""
         self._options = options
         self._compute = ComputeThread(options.threads)
-        self._hosts: Hosts | None = None
-        self._finder: Finder | None = None
+        self._swarm: Swarm | None = None
         self._chain: Chain | None = None
-        self._pool: LinkPool | None = None
         self._library: Library | None = None
         self._loaded: _Loaded | None = None
 
@@ -95,27 +91,23 @@ class Client:
         self._compute.start()
         try:
             identity = keyfile.load_or_create(options.identity_file or paths.identity_file())
-            agent = f"lamella/{version('lamella')}"
-            self._pool = LinkPool(
-                identity, options.network, agent, on_message=self._on_message, on_closed=self._on_closed
+            swarm = self._swarm = Swarm(
+                identity, options, on_message=self._on_message, on_closed=self._on_closed
             )
-            self._finder = Finder(
-                identity, options.network, cache=paths.cache_dir() / "dht-client", serves=False
-            )
-            if options.dht:
-                await self._finder.start(contacts=[one.address for one in options.contacts])
-            hosts = self._hosts = Hosts(options.contacts, self._pool, self._finder)
+            hosts = swarm.hosts
+            await swarm.open()
             asker = Asker(identity=identity, network=options.network)
             self._library = Library(_terms(options), neighbours=hosts.sharing, asker=asker)
             progress("reaching hosts and loading the first layers")
             checked = asyncio.Event()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._reach_named(hosts, checked))
+                group.create_task(self._reach_somebody(hosts, checked))
                 model = await self._library.open(options.model)
                 tokenizing = group.create_task(asyncio.to_thread(Tokenizer.load, model.folder))
                 facts = await self._compute.run(read_facts, model.folder)
                 _check_front(facts, options)
                 checked.set()
+                hosts.look_for(model.model)
                 weights = options.weights or facts.weights
                 native = weights is WeightFormat.NATIVE
                 dtype = options.dtype or (facts.dtype if native else "bfloat16")
@@ -173,10 +165,8 @@ class Client:
         """End the sessions and links. Safe to call twice."""
         if self._loaded is not None and self._compute.running:
             await self._loaded.session.close()
-        if self._pool is not None:
-            await self._pool.close(Code.SHUTTING_DOWN, "the client is done")
-        if self._finder is not None:
-            await self._finder.close()
+        if self._swarm is not None:
+            await self._swarm.close()
         if self._library is not None:
             await self._library.close()
         await self._compute.stop()
@@ -196,7 +186,7 @@ class Client:
     async def _open_chain(self) -> Chain:
         """Ask the hosts what they serve, plan a route over it and open a session on each hop."""
         ready = self._ready
-        if self._pool is None or self._hosts is None:
+        if self._swarm is None:
             raise RuntimeError("the client was not started")
         need = Need(
             model=ready.model,
@@ -209,7 +199,7 @@ class Client:
             positions=self._positions(ready.facts),
             kv_bytes_per_layer=ready.kv_bytes_per_layer,
         )
-        route = await self._plan(self._hosts, need)
+        route = await self._plan(self._swarm.hosts, need)
         spec = ChainSpec(
             route=route,
             me=ready.me,
@@ -218,7 +208,7 @@ class Client:
             sampling=self._options.sampling,
         )
         ids = tuple(SessionId(secrets.token_bytes(limits.SESSION_ID_BYTES)) for _ in route.hops)
-        self._chain = Chain(spec, self._pool.links, ids)
+        self._chain = Chain(spec, self._swarm.pool.links, ids)
         await self._chain.open()
         return self._chain
 
@@ -249,23 +239,19 @@ class Client:
 
         await bring(model, specs, self._compute, progress=told)
 
-    async def _reach_named(self, hosts: Hosts, checked: asyncio.Event) -> None:
+    async def _reach_somebody(self, hosts: Hosts, checked: asyncio.Event) -> None:
         """Reach hosts; a mistake in what was asked for is told before hosts that cannot be reached."""
         try:
-            await hosts.reach_named()
+            await hosts.reach_somebody()
         except HostUnreachable:
             await checked.wait()
             raise
 
     def _on_message(self, link: Link, message: Message) -> None:
-        if self._hosts is not None and self._hosts.on_message(link, message):
-            return
         if self._chain is not None:
             self._chain.on_message(link.peer_id, message)
 
     def _on_closed(self, link: Link, code: Code, detail: str) -> None:
-        if self._hosts is not None:
-            self._hosts.on_closed(link, code, detail)
         if self._chain is not None:
             self._chain.on_closed(link.peer_id, code, detail)
 
@@ -287,17 +273,18 @@ class _Loaded:
     """KV memory of one layer for a whole conversation; 0 when this client has no layer to judge by."""
 
 
-def _candidates(reached: Reached) -> list[Candidate]:
+def _candidates(reached: Sequence[Reached]) -> list[Candidate]:
     return [
         Candidate(
-            peer=link.peer_id,
-            address=link.remote,
+            peer=one.said.peer,
+            address=one.said.link.remote,
+            ways=one.ways,
             offer=offer,
-            link_s=link.round_trip_s or 0.0,
-            draining=hosting.draining,
+            link_s=one.said.link.round_trip_s or 0.0,
+            draining=one.said.hosting.draining,
         )
-        for link, hosting in reached
-        for offer in hosting.offers
+        for one in reached
+        for offer in one.said.hosting.offers
     ]
 
 

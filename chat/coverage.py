@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from crypto.identity import PeerId
+from wire.messages.hosting import Offer
 from wire.records import IndexRecord, SliceRecord
 from wire.tensors import numerics
-from wire.types import LayerRange, ModelId
+from wire.types import LayerRange, ModelId, Relayed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostView:
-    """One slice that a host announces; its own words."""
+    """One slice that a host announces, or speaks of; its own words."""
 
     peer: PeerId
     addresses: tuple[str, ...]
@@ -24,6 +25,16 @@ class HostView:
     sessions: int
     step_ms: float | None
     """Of one token through the whole slice; None where it was not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a host said itself, over a link."""
+
+    peer: PeerId
+    addresses: tuple[str, ...]
+    offers: tuple[Offer, ...]
+    """Nothing of one that takes no new sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +80,29 @@ class ModelView:
         return tuple(sorted({one.numerics for one in self.hosts}))
 
 
-def view(model: ModelId, index: Sequence[IndexRecord], records: Sequence[SliceRecord]) -> ModelView:
+def view(
+    model: ModelId,
+    index: Sequence[IndexRecord],
+    records: Sequence[SliceRecord],
+    answers: Sequence[Answer] = (),
+) -> ModelView:
     """Put together what was found of a model.
 
     Args:
         index: records that name it; they may contradict each other.
         records: its slices; those that disagree with most on how many layers it has are left out.
+        answers: what hosts said themselves; they are newer than these hosts' records, and take their place.
     """
-    counts = [one.num_layers for one in records] or [one.num_layers for one in index]
+    spoke = {one.peer for one in answers}
+    offers = [(one, offer) for one in answers for offer in one.offers if offer.model == model]
+    told = [one for one in records if one.peer not in spoke]
+    counts = [offer.num_layers for _, offer in offers] + [one.num_layers for one in told]
+    counts = counts or [one.num_layers for one in index]
     num_layers = max(sorted(set(counts)), key=counts.count, default=0)
-    names = [one.name for one in index]
-    slices = {(one.peer, one.layers, one.head): _host(one) for one in records if one.num_layers == num_layers}
+    names = [one.name for one in index if one.peer not in spoke] + [offer.name for _, offer in offers]
+    views = [_of_record(one) for one in told if one.num_layers == num_layers]
+    views += [_of_offer(one, offer) for one, offer in offers if offer.num_layers == num_layers]
+    slices = {(one.peer, one.layers, one.head): one for one in views}
     hosts = tuple(sorted(slices.values(), key=lambda one: (one.layers.start, one.layers.end, str(one.peer))))
     held = [len({one.peer for one in hosts if layer in one.layers}) for layer in range(num_layers)]
     return ModelView(
@@ -106,15 +129,28 @@ def bar(found: ModelView, width: int) -> str:
     return "".join("." if count == 0 else str(count) if count < 10 else "+" for count in least)
 
 
-def _host(record: SliceRecord) -> HostView:
+def _of_record(record: SliceRecord) -> HostView:
+    relays = [str(Relayed(one.peer, one.address)) for one in record.relays]
     return HostView(
         peer=record.peer,
-        addresses=tuple(map(str, record.addresses)),
+        addresses=(*map(str, record.addresses), *relays),
         layers=record.layers,
         head=record.head,
         numerics=numerics(record.dtype, record.weights),
         sessions=record.sessions,
         step_ms=record.step_us / 1000 if record.step_us else None,
+    )
+
+
+def _of_offer(answer: Answer, offer: Offer) -> HostView:
+    return HostView(
+        peer=answer.peer,
+        addresses=answer.addresses,
+        layers=offer.layers,
+        head=offer.head,
+        numerics=numerics(offer.dtype, offer.weights),
+        sessions=offer.sessions,
+        step_ms=offer.step_us / 1000 if offer.step_us else None,
     )
 
 

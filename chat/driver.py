@@ -8,17 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from chat.events import Event
-from crypto.identity import PeerId
+from wire.contacts import Contact
 from wire.tensors import WeightFormat
-from wire.types import DEFAULT_NETWORK, Address, ModelId, Sampling
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """A host to ask first: where it is and, when known, who it must prove to be."""
-
-    address: Address
-    peer: PeerId | None = None
+from wire.types import DEFAULT_NETWORK, ModelId, Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +45,14 @@ class ClientOptions:
     """The most that fetched weights may take on disk, in bytes; None for no bound."""
     download_rate: int | None = None
     """Bytes a second to fetch weights with; None for no bound."""
+    invited: tuple[Contact, ...] = ()
+    """Those of a join string."""
+    bootstrap: Path | None = None
+    """A signed list of hosts to begin with; the one that came with the release, if any, when None."""
+    signer: bytes | None = None
+    """The Ed25519 public key whose list is believed; the one pinned in the program when None."""
+    lan: bool = False
+    """Look around on the local network; `lamella` does unless it is told not to."""
     dht: bool = True
     """Search for hosts beside the contacts, by the DHT that the contacts are part of."""
     offline: bool = False

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
-from chat.coverage import HostView, ModelView, bar, view
+from chat.coverage import Answer, HostView, ModelView, bar, view
 from chat.driver import ClientOptions
 from chat.errors import ChatError, HostUnreachable, ModelError
 from chat.event_json import error_json
+from chat.swarm import Swarm
 from node import keyfile, paths
 from node.errors import NodeError
-from node.finding import Finder
 from wire.types import ModelId
 
 MODELS: Final = "models"
@@ -56,33 +56,55 @@ async def _look(options: ClientOptions, show: LookOptions, out: TextIO) -> None:
         identity = keyfile.load_or_create(options.identity_file or paths.identity_file())
     except NodeError as error:
         raise ModelError(str(error)) from error
-    finder = Finder(identity, options.network, cache=paths.cache_dir() / "dht-client", serves=False)
-    await finder.start(contacts=[one.address for one in options.contacts])
+    swarm = Swarm(identity, options)
     try:
-        if not await finder.joined():
-            raise HostUnreachable(
-                f"no node of network {options.network!r} answers; name one with --peer IP:PORT, and let UDP through"
-            )
+        await _open(swarm)
         while True:
-            found = await _models(finder)
-            _print(found, show, out)
+            _print(await _models(swarm), show, out)
             if not show.watch:
                 return
             await asyncio.sleep(WATCH_S)
     finally:
-        await finder.close()
+        await swarm.close()
 
 
-async def _models(finder: Finder) -> list[ModelView]:
-    index = await finder.models()
-    ids = sorted({one.model for one in index}, key=str)
+async def _open(swarm: Swarm) -> None:
+    """Wait until somebody is known: a node of the DHT, or a host. Raises `HostUnreachable`, `ModelError`."""
+    try:
+        await swarm.open()
+    except NodeError as error:
+        raise ModelError(str(error)) from error
+    try:
+        await swarm.hosts.reach_somebody()
+    except HostUnreachable:
+        if not await swarm.finder.joined():
+            raise
+
+
+async def _models(swarm: Swarm) -> list[ModelView]:
+    """All models: those that the DHT tells of, and those of hosts that are reached, in these hosts' own words."""
+    index = await swarm.finder.models()
+    try:
+        reached = await swarm.hosts.reach()
+    except HostUnreachable:
+        reached = []
+    answers = [
+        Answer(
+            peer=one.said.peer,
+            addresses=tuple(map(str, one.ways)),
+            offers=() if one.said.hosting.draining else one.said.hosting.offers,
+        )
+        for one in reached
+    ]
+    offered = {offer.model for one in answers for offer in one.offers}
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(model: ModelId) -> ModelView:
         async with turns:
-            records = await finder.slices(model)
-        return view(model, [each for each in index if each.model == model], records)
+            records = await swarm.finder.slices(model)
+        return view(model, [each for each in index if each.model == model], records, answers)
 
+    ids = sorted({one.model for one in index} | offered, key=str)
     return list(await asyncio.gather(*map(one, ids)))
 
 

@@ -20,7 +20,7 @@ from chat.route_search import Leg, Span, cheapest
 from crypto.identity import PeerId
 from wire.messages.hosting import Offer
 from wire.tensors import DType, WeightFormat, numerics
-from wire.types import Address, LayerRange, ModelId
+from wire.types import Address, LayerRange, ModelId, Relayed
 
 DEFAULT_LAYER_US: Final = 2_000
 """One layer's decode step on a host that has not measured yet, in microseconds."""
@@ -35,6 +35,8 @@ class Candidate:
     peer: PeerId
     address: Address
     offer: Offer
+    ways: tuple[Address | Relayed, ...] = ()
+    """How other hosts may reach it."""
     link_s: float
     """Round trip from here to the peer."""
     draining: bool = False
@@ -47,6 +49,8 @@ class Hop:
 
     peer: PeerId
     address: Address
+    ways: tuple[Address | Relayed, ...] = ()
+    """How the hop before may reach it."""
     layers: LayerRange
     dtype: DType
     weights: WeightFormat = WeightFormat.NATIVE
@@ -200,6 +204,7 @@ def _hop(candidate: Candidate, span: Span, leg: Leg, tokens_until: int) -> Hop:
     return Hop(
         peer=candidate.peer,
         address=candidate.address,
+        ways=candidate.ways,
         layers=leg.layers,
         dtype=candidate.offer.dtype,
         weights=candidate.offer.weights,

@@ -22,7 +22,8 @@ from wire.errors import InvalidValue
 from wire.tensors import WeightFormat
 
 if TYPE_CHECKING:
-    from chat.driver import ClientOptions, Contact
+    from chat.driver import ClientOptions
+    from wire.contacts import Contact
 
 # `lamella --help` builds the parser from this module, so it imports nothing that takes long.
 
@@ -170,7 +171,13 @@ SETTINGS: Final = (
         f"bits of the weights: {', '.join(one.value for one in WeightFormat)} (default: whatever hosts have)",
     ),
     Setting("system", _text, "TEXT", "a system message to begin with"),
-    Setting("network", _text, "NAME", "network of hosts to speak with (default: main)"),
+    Setting("join", _text, "STRING", "a join string, lamella:..., which names a network and hosts of it"),
+    Setting(
+        "network", _text, "NAME", "network of hosts to speak with (default: that of --join, or else main)"
+    ),
+    Setting("lan", _switch, "", "look for hosts on the local network (default: yes)"),
+    Setting("bootstrap", _path, "FILE", "a signed list of hosts to begin with"),
+    Setting("bootstrap_key", _text, "HEX", "whose list is believed, by the Ed25519 public key"),
     Setting("identity", _path, "FILE", "file of this machine's identity"),
     Setting("threads", _whole(1), "N", "threads for the layers computed here"),
     Setting(
@@ -261,8 +268,11 @@ def _options(values: dict[str, Any]) -> ClientOptions:
     from chat.driver import ClientOptions
     from wire.types import Sampling
 
-    values = {"model": "pocket", **values}
+    values = {"model": "pocket", "lan": True, **values}
     contacts = tuple(_contact(peer) for peer in values.pop("peers", ()))
+    values |= _invitation(values.pop("join", None), values.get("network"))
+    if "bootstrap_key" in values:
+        values["signer"] = _signer(values.pop("bootstrap_key"))
     identity = values.pop("identity", None)
     drawn = {
         name: values.pop(name)
@@ -275,14 +285,34 @@ def _options(values: dict[str, Any]) -> ClientOptions:
 
 
 def _contact(text: str) -> Contact:
-    from chat.driver import Contact
-    from crypto.errors import InvalidPeerId
-    from crypto.identity import PeerId
+    from wire.contacts import Contact
     from wire.errors import InvalidValue
-    from wire.types import Address
 
-    peer, at, address = text.rpartition("@")
     try:
-        return Contact(Address.parse(address), PeerId.parse(peer) if at else None)
-    except (InvalidValue, InvalidPeerId) as error:
+        return Contact.parse(text)
+    except InvalidValue as error:
         raise UsageError(f"Peer {text}: {error}.") from error
+
+
+def _invitation(text: str | None, network: str | None) -> dict[str, Any]:
+    """The network and contacts of a join string; nothing where none is given."""
+    if text is None:
+        return {}
+    from node.discovery.errors import DiscoveryError
+    from node.discovery.join_string import read_join_string
+
+    try:
+        invitation = read_join_string(text, network)
+    except DiscoveryError as error:
+        raise UsageError(str(error)) from error
+    return {"network": invitation.network, "invited": invitation.contacts}
+
+
+def _signer(text: str) -> bytes:
+    from node.discovery.bootstrap import bootstrap_key
+    from node.discovery.errors import DiscoveryError
+
+    try:
+        return bootstrap_key(text)
+    except DiscoveryError as error:
+        raise UsageError(str(error)) from error

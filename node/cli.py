@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from node import command_line
-from node.config import DEFAULT_GRACE_S, DTYPES, NodeConfig, SliceRequest
+from node.config import DEFAULT_GRACE_S, DTYPES, USUAL_LISTEN, NodeConfig, SliceRequest
+from node.discovery.errors import DiscoveryError
+from node.discovery.join_string import read_join_string
 from node.slices.spec import CPU, is_device
 from wire import limits
+from wire.contacts import Contact
 from wire.tensors import WeightFormat
 from wire.types import DEFAULT_NETWORK, Address, LayerRange
 
+MOST_LISTENED: Final = 4
 _EPILOG: Final = """\
 examples:
   lamella-node --model pocket --layers 6:12 --listen 127.0.0.1:7311
@@ -52,11 +56,14 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         parser.error("--auto chooses the layers of one --model, so leave out --layers")
     if words.memory is not None and not words.auto:
         parser.error("--memory is for --auto; --kv-memory bounds the sessions of layers that are named")
+    network, invited = _network(parser, words.network, words.join)
+    if len(words.listen) > MOST_LISTENED:
+        parser.error(f"at most {MOST_LISTENED} addresses can be listened at")
     return NodeConfig(
         slices=tuple(slices),
-        listen=words.listen,
+        listen=tuple(words.listen),
         identity_file=words.identity,
-        network=words.network,
+        network=network,
         dtype=words.dtype,
         weights=None if words.weights is None else WeightFormat(words.weights),
         threads=words.threads,
@@ -70,6 +77,13 @@ def parse(arguments: Sequence[str] | None = None) -> NodeConfig:
         disk_bytes=words.disk,
         download_bytes_per_s=words.download_rate,
         upload_bytes_per_s=words.upload_rate,
+        invited=invited,
+        bootstrap=words.bootstrap,
+        signer=words.bootstrap_key,
+        lan=not words.no_lan,
+        listed=not words.unlisted,
+        maps=not words.no_map,
+        relay=words.relay,
         dht=not words.no_dht,
         offline=words.offline,
         grace_s=words.grace,
@@ -105,9 +119,11 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
     add(
         "--listen",
         type=command_line.address,
-        default=Address("127.0.0.1", 0),
+        action="append",
+        default=[],
         metavar="IP:PORT",
-        help="where to take links; port 0 picks a free one (default 127.0.0.1:0)",
+        help=f"where to take links and datagrams; may be repeated, as for [::]:7311; port 0 picks a free one "
+        f"(default {USUAL_LISTEN}, or a free port when that is taken)",
     )
     add(
         "--identity", type=Path, metavar="FILE", help="identity file (default: the one shared with `lamella`)"
@@ -115,9 +131,8 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
     add(
         "--network",
         type=command_line.network,
-        default=DEFAULT_NETWORK,
         metavar="NAME",
-        help="peers of another network are refused, and get no weights (default main)",
+        help="peers of another network are refused, and get no weights (default: that of --join, or else main)",
     )
     add("--dtype", choices=DTYPES, help="numerics to compute in (default: the checkpoint's)")
     add(
@@ -156,13 +171,35 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
     )
     add(
         "--peer",
-        type=command_line.address,
+        type=command_line.contact,
         action="append",
         default=[],
         dest="peers",
-        metavar="IP:PORT",
-        help="a host that is known: to find others by, and to get weights from; may be repeated",
+        metavar="PEER",
+        help="a peer that is known, IP:PORT or PEERID@IP:PORT, to find others by and get weights from; may be repeated",
     )
+    add("--join", metavar="STRING", help="a join string, lamella:..., which names a network and peers of it")
+    add(
+        "--no-lan", action="store_true", help="neither look for peers on the local network nor be found there"
+    )
+    add("--bootstrap", type=Path, metavar="FILE", help="a signed list of peers to begin with")
+    add(
+        "--bootstrap-key",
+        type=command_line.signer,
+        metavar="HEX",
+        help="whose list is believed, by the Ed25519 public key",
+    )
+    add(
+        "--no-map",
+        action="store_true",
+        help="do not ask the router to let others through (by PCP, NAT-PMP or UPnP)",
+    )
+    add(
+        "--relay",
+        action="store_true",
+        help="carry links for peers that nobody can dial; what that may take is bounded (specs/reachability.md)",
+    )
+    add("--unlisted", action="store_true", help="peers do not tell others of this host, only its records do")
     add(
         "--share",
         type=_share,
@@ -188,7 +225,7 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
         metavar="SIZE",
         help="bytes a second to give weights with, as in 2M",
     )
-    add("--no-dht", action="store_true", help="neither be found nor find others but those named with --peer")
+    add("--no-dht", action="store_true", help="neither be found nor find others by the DHT")
     add("--offline", action="store_true", help="fetch nothing; use the weights that are here")
     add(
         "--grace",
@@ -199,6 +236,19 @@ def _parser(*, as_json: bool) -> argparse.ArgumentParser:
     )
     add("--json", action="store_true", help="status as JSON lines on standard output")
     return parser
+
+
+def _network(
+    parser: argparse.ArgumentParser, network: str | None, join: str | None
+) -> tuple[str, tuple[Contact, ...]]:
+    """The network to be in, and whom a join string names. Exits with 2 where it is for another network."""
+    if join is None:
+        return network or DEFAULT_NETWORK, ()
+    try:
+        invitation = read_join_string(join, network)
+    except DiscoveryError as error:
+        parser.error(str(error))
+    return invitation.network, invitation.contacts
 
 
 class _Model(argparse.Action):

@@ -6,8 +6,11 @@ import argparse
 from typing import Final, NoReturn
 
 from node import sizes
+from node.discovery.bootstrap import bootstrap_key
+from node.discovery.errors import DiscoveryError
 from node.status import StatusLine
 from wire import limits
+from wire.contacts import Contact
 from wire.errors import InvalidValue
 from wire.types import Address
 
@@ -47,6 +50,22 @@ def address(text: str) -> Address:
     try:
         return Address.parse(text)
     except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def contact(text: str) -> Contact:
+    """A peer and where it is. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return Contact.parse(text)
+    except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def signer(text: str) -> bytes:
+    """Whose bootstrap list is believed. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return bootstrap_key(text)
+    except DiscoveryError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 

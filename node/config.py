@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from node.slices.spec import CPU
+from wire.contacts import Contact
 from wire.tensors import WeightFormat
 from wire.types import DEFAULT_NETWORK, Address, LayerRange
 
+USUAL_LISTEN: Final = Address("0.0.0.0", 7311)  # noqa: S104 - a host is there to be reached by others
 DEFAULT_KV_BYTES: Final = 1 << 30
 DEFAULT_GRACE_S: Final = 5.0
 DTYPES: Final = ("float32", "bfloat16", "float16")
@@ -30,7 +32,9 @@ class NodeConfig:
     """Everything `lamella-node` can be told."""
 
     slices: tuple[SliceRequest, ...]
-    listen: Address
+    listen: tuple[Address, ...] = ()
+    """Where links and datagrams are taken, the first for people to read; at `USUAL_LISTEN`, or a free port of it when
+    that is taken, when empty."""
     identity_file: Path | None = None
     """The shared identity when None."""
     network: str = DEFAULT_NETWORK
@@ -44,8 +48,22 @@ class NodeConfig:
     """Where the slices are held and computed: `cpu`, `cuda`, or `cuda:N`."""
     kv_bytes: int | None = None
     """Memory for the KV caches of all sessions; `DEFAULT_KV_BYTES`, or by the GPU's memory, when None."""
-    peers: tuple[Address, ...] = ()
-    """Hosts to get weights from, where their links are taken."""
+    peers: tuple[Contact, ...] = ()
+    """Peers that are known, where they take links."""
+    invited: tuple[Contact, ...] = ()
+    """Those of a join string."""
+    bootstrap: Path | None = None
+    """A signed list of peers to begin with; the one that came with the release, if any, when None."""
+    signer: bytes | None = None
+    """The Ed25519 public key whose list is believed; the one pinned in the program when None."""
+    lan: bool = True
+    """Whether to find, and be found by, peers of the local network; not where only this machine is listened to."""
+    listed: bool = True
+    """Whether peers may tell others of this host, and the local network hear of it."""
+    maps: bool = True
+    """Whether to ask the router to let others through; not where only this machine is listened to."""
+    relay: bool = False
+    """Whether to carry links for peers that nobody can dial."""
     share: Address | None = None
     """Where to give chunks of weights to peers; beside `listen`, at any free port, when None."""
     shares: bool = True

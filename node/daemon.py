@@ -6,17 +6,15 @@ import asyncio
 import logging
 import os
 import signal
-from importlib.metadata import version
 from typing import Final
 
 from node import keyfile, paths
 from node.choosing import Choosing
 from node.config import DEFAULT_KV_BYTES, NodeConfig
-from node.finding import Finder
 from node.forward import SessionHost
 from node.hosting import HostedSlice
 from node.model_library import Library, LibraryTerms
-from node.neighbours import Neighbours
+from node.presence import Presence
 from node.serving import Interrupted, Serving
 from node.sharing import Sharing
 from node.slices import device
@@ -26,10 +24,7 @@ from node.slices.errors import SliceError
 from node.slices.spec import CPU
 from node.status import StatusLine
 from node.store.peer_source import Asker
-from node.transport.link import Link
-from node.transport.pool import LinkPool
 from wire.codes import Code
-from wire.messages.base import Message
 
 log = logging.getLogger(__name__)
 
@@ -44,41 +39,24 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
     compute = ComputeThread(config.threads)
     budget = KVBudget(0)
     host = SessionHost(me=identity.peer_id, compute=compute, budget=budget)
-    finder = Finder(identity, config.network, cache=paths.cache_dir() / "dht", serves=None)
-    neighbours = Neighbours(config.peers, me=identity.peer_id, finder=finder)
-
-    def on_message(link: Link, message: Message) -> None:
-        neighbours.on_message(link, message)
-        host.on_message(link, message)
-
-    def on_closed(link: Link, code: Code, detail: str) -> None:
-        neighbours.on_closed(link, code, detail)
-        host.on_closed(link, code, detail)
-
-    pool = LinkPool(
-        identity,
-        config.network,
-        f"lamella-node/{version('lamella')}",
-        on_message=on_message,
-        on_closed=on_closed,
-        is_busy=host.is_busy,
+    presence = Presence(
+        identity, config, on_message=host.on_message, on_closed=host.on_closed, is_busy=host.is_busy
     )
-    host.connect(pool)
-    neighbours.connect(pool)
+    host.connect(presence.pool)
+    neighbours = presence.neighbours
     library = Library(
         _terms(config), neighbours=neighbours.sharing, asker=Asker(identity=identity, network=config.network)
     )
     sharing = Sharing(identity.peer_id, config)
     serving = Serving(config, host=host, library=library, compute=compute, status=status, stop=stop)
-    serving.on_change = lambda: finder.announce(host.hosting().offers)
+    serving.on_change = lambda: presence.announce(host.hosting().offers)
     choosing = Choosing(identity.peer_id, config, serving=serving, neighbours=neighbours, compute=compute)
     compute.start()
     try:
         # The ports first: a port that is taken should be told before a model is loaded.
-        address = await pool.listen(config.listen)
+        await presence.open(stop.set)
+        address = presence.addresses[0]
         host.shares = await sharing.start(address)
-        if config.dht:
-            await finder.start([address], config.peers)
         await compute.run(device.opened, config.device)
         if config.device != CPU:
             log.warning(device.UNTESTED)
@@ -101,12 +79,12 @@ async def run(config: NodeConfig, status: StatusLine) -> None:
             kv_bytes=budget.total,
             slices=[_facts(one) for one in host.slices],
         )
+        await _invite(presence, status)
         await _until_stopped(host, stop, choosing)
         # Nobody is sent here any more while answers under way end.
-        await asyncio.gather(finder.close(), _finish(host, config, status, now))
+        await asyncio.gather(presence.leave(), _finish(host, config, status, now))
     finally:
-        await finder.close()
-        await pool.close(Code.SHUTTING_DOWN, "the host is stopping")
+        await presence.close(Code.SHUTTING_DOWN, "the host is stopping")
         await sharing.close()
         await library.close()
         await compute.stop()
@@ -121,6 +99,13 @@ def _terms(config: NodeConfig) -> LibraryTerms:
         offline=config.offline,
         reads_all=True,
     )
+
+
+async def _invite(presence: Presence, status: StatusLine) -> None:
+    """Say how others come to know this host."""
+    text = await presence.join_string()
+    if text is not None:
+        status.say("invitation", f"others join with --join {text}", join=text)
 
 
 async def _finish(host: SessionHost, config: NodeConfig, status: StatusLine, now: asyncio.Event) -> None:

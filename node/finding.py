@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ from node.dht.announcing import SliceOffer
 from node.dht.errors import CannotListen, NobodyKnown
 from node.dht.service import Directory, Options
 from wire.messages.hosting import Offer
-from wire.records import IndexRecord, RecordState, SliceRecord
-from wire.types import Address, ModelId
+from wire.records import IndexRecord, RecordState, Relay, SliceRecord
+from wire.types import Address, ModelId, Relayed
 
 log = logging.getLogger(__name__)
 
@@ -33,41 +33,61 @@ _ANYWHERE: Final = (Address("0.0.0.0", 0), Address("::", 0))  # noqa: S104 - who
 MOST_HOSTS: Final = 64
 """Hosts of one model that are spoken with; a route needs a few."""
 
+MOST_TOLD: Final = 64
+"""Contacts that are handed to the DHT: it needs a few to begin with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A host that the DHT tells of."""
 
     peer: PeerId
-    address: Address
+    ways: tuple[Address | Relayed, ...]
+    """Where it is reached, as it announces itself: addresses that were proven, then relays."""
 
 
 class Finder:
     """One process in the DHT."""
 
-    def __init__(self, identity: Identity, network: str, *, cache: Path | None, serves: bool | None) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        network: str,
+        *,
+        cache: Path | None,
+        serves: bool | None,
+        links_share_port: bool = True,
+    ) -> None:
         """Must be made on a running event loop.
 
         Args:
             cache: where nodes are kept for the next start.
             serves: false for a process that only asks; None for one that serves once others can reach it.
+            links_share_port: whether proof that datagrams arrive is announced for links, too; if not, nothing is
+                announced but what `reached_at` says.
         """
-        self._directory = Directory(identity, network, Options(cache=cache, serves=serves))
+        options = Options(cache=cache, serves=serves, links_share_port=links_share_port)
+        self._directory = Directory(identity, network, options)
         self._directory.notice = lambda sentence: log.warning("%s", sentence)
         self._is_open = False
+        self._contacts: list[Address] = []
 
     @property
     def is_open(self) -> bool:
         """Whether datagrams are sent and received."""
         return self._is_open
 
+    def observe(self, told: Callable[[Address, Address], None]) -> None:
+        """Say who is told the address at which a node sees this process, and that node's."""
+        self._directory.on_observed = told
+
     async def start(self, listen: Sequence[Address] = _ANYWHERE, contacts: Iterable[Address] = ()) -> None:
         """Begin to join, in the background; where no datagrams can be received, that is logged and nothing is found."""
-        contacts = tuple(contacts)
+        self.add_contacts(contacts)
         # Where a machine has no IPv6, IPv4 alone will do.
         for addresses in dict.fromkeys((tuple(listen), tuple(listen)[:1])):
             try:
-                await self._directory.start(addresses, contacts)
+                await self._directory.start(addresses, self._contacts)
             except CannotListen as error:
                 reason = error
             else:
@@ -75,11 +95,23 @@ class Finder:
                 return
         log.warning("hosts are not found by the DHT: %s", reason)
 
+    def add_contacts(self, contacts: Iterable[Address]) -> None:
+        """Ask these too; each takes datagrams at the port where it takes links."""
+        self._contacts += [one for one in contacts if one not in self._contacts]
+        del self._contacts[:-MOST_TOLD]
+        if self._is_open:
+            self._directory.add_contacts(self._contacts)
+
     async def close(self) -> None:
         """Withdraw what was announced, and leave."""
         if self._is_open:
             self._is_open = False
             await self._directory.close()
+
+    def reached_at(self, addresses: Iterable[Address], relays: Iterable[Relayed]) -> None:
+        """Say where links reach this host, as was proven; announced from now on."""
+        carriers = [Relay(one.relay, one.address) for one in relays]
+        self._directory.set_addresses(addresses, carriers)
 
     def announce(self, offers: Iterable[Offer]) -> None:
         """Announce these slices from now on, and no others."""
@@ -130,11 +162,13 @@ class Finder:
         return list(found.values())
 
     async def hosts(self, model: ModelId, within_s: float = FIND_S) -> list[Found]:
-        """The hosts of a model, each once, with the first address they are reached at."""
+        """The hosts of a model, each once, with all the ways to it."""
         found: dict[PeerId, Found] = {}
         for record in await self.slices(model, within_s):
-            if record.addresses and len(found) < MOST_HOSTS:
-                found.setdefault(record.peer, Found(record.peer, record.addresses[0]))
+            relays = [Relayed(one.peer, one.address) for one in record.relays]
+            ways: tuple[Address | Relayed, ...] = (*record.addresses, *relays)
+            if ways and len(found) < MOST_HOSTS:
+                found.setdefault(record.peer, Found(record.peer, ways))
         return list(found.values())
 
 

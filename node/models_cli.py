@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from node import command_line
+from wire.contacts import Contact
 from wire.errors import InvalidValue
-from wire.types import DEFAULT_NETWORK, Address, ModelId
+from wire.types import DEFAULT_NETWORK, ModelId
 
 MODELS: Final = "models"
 PUBLISH: Final = "publish"
@@ -45,7 +46,7 @@ class ModelsConfig:
     repair: bool = False
     prune_bytes: int | None = None
     forget: ModelId | None = None
-    peers: tuple[Address, ...] = ()
+    peers: tuple[Contact, ...] = ()
     network: str = DEFAULT_NETWORK
     json: bool = False
 
@@ -79,7 +80,7 @@ def parse_models(arguments: Sequence[str]) -> ModelsConfig:
     )
     add(
         "--peer",
-        type=command_line.address,
+        type=command_line.contact,
         action="append",
         default=[],
         dest="peers",

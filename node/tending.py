@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from node import inventory, keyfile, paths
+from node.asking import Asking
 from node.inventory import size
 from node.model_library import HUB_PREFIX, Library, LibraryTerms
 from node.models_cli import ModelsConfig
 from node.neighbours import Neighbours
 from node.progress import Progress, stoppable
+from node.roads import Roads, RoadTerms
 from node.status import StatusLine
 from node.store import views
 from node.store.catalogue import chunks_of
@@ -17,7 +19,9 @@ from node.store.chunks import ChunkStore
 from node.store.errors import StoreError
 from node.store.peer_source import Asker
 from node.stored_model import StoredModel
+from node.transport.link import Link
 from node.transport.pool import LinkPool
+from wire.messages.base import Message
 from wire.types import ModelId
 
 
@@ -82,15 +86,19 @@ async def _check(store: ChunkStore, config: ModelsConfig, status: StatusLine) ->
 async def _mend(store: ChunkStore, config: ModelsConfig, wrong: set[bytes], status: StatusLine) -> bool:
     """Fetch chunks anew for each model that names them; returns whether all of those came."""
     identity = keyfile.load_or_create(paths.identity_file())
-    neighbours = Neighbours(config.peers, me=identity.peer_id)
+    roads = Roads(RoadTerms(network=config.network, named=config.peers), own=identity.peer_id)
+    asking = Asking(roads)
+    neighbours = Neighbours(asking, roads, me=identity.peer_id)
+
+    def on_message(link: Link, message: Message) -> None:
+        if not asking.on_message(link, message):
+            roads.on_message(link, message)
+
     pool = LinkPool(
-        identity,
-        config.network,
-        "lamella-node",
-        on_message=neighbours.on_message,
-        on_closed=neighbours.on_closed,
+        identity, config.network, "lamella-node", on_message=on_message, on_closed=asking.on_closed
     )
-    neighbours.connect(pool)
+    roads.connect(pool)
+    await roads.open()
     terms = LibraryTerms(root=paths.weights_dir(), cache_dir=paths.cache_dir())
     asker = Asker(identity=identity, network=config.network)
     whole = True

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from hypothesis import settings
 
 settings.register_profile("lamella", deadline=None)
 settings.load_profile("lamella")
+
+# Programs that tests start speak with nobody on the local network, unless a test says so.
+os.environ["LAMELLA_LAN"] = "no"
 
 # A shell in the background ignores SIGINT, and nohup SIGHUP; programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -291,7 +291,9 @@ DIAL_BACK_NONCE_BYTES: Final = 16
 DIAL_BACK_TIMEOUT_S: Final = 12.0
 """From `dial_back` to its answer: a dial, and a moment on both sides."""
 DIAL_BACK_INTERVAL_S: Final = 10.0
-"""Security limit: between two dial-backs for one peer, and for one address."""
+"""Security limit: between two dial-backs for one peer."""
+MAX_DIAL_BACKS_PER_IP: Final = 8
+"""Security limit: dial-backs to one IP address within `DIAL_BACK_INTERVAL_S`; several hosts may be behind one."""
 MAX_DIAL_BACKS: Final = 4
 """Security limit: dial-backs under way at once for all peers."""
 LEAST_DIAL_BACK_PORT: Final = 1_024

@@ -109,6 +109,16 @@ class ContactBook:
             entry.due = now + TRYING_S
         return [entry.contact for entry in chosen]
 
+    def askable(self, now: float, most: int) -> list[Contact]:
+        """Return contacts to ask something now, best first: all but those that failed and are not due again."""
+        self._forget(now)
+        lines = [
+            sorted((one for one in line.values() if one.failure is None or one.due <= now), key=_rank)
+            for line in self._lines.values()
+        ]
+        chosen = [one for turn in zip_longest(*lines) for one in turn if one is not None]
+        return [entry.contact for entry in chosen[: max(most, 0)]]
+
     def next_due_s(self, now: float, *, linked: Collection[PeerId] = NOBODY) -> float | None:
         """Seconds until `due` has something to hand out; None when it has nothing to wait for."""
         waits = [one.due for one in self._entries.values() if one.peer not in linked]

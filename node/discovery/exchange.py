@@ -85,12 +85,12 @@ def peers_for(
     return Peers(peers=tuple(told), listens=listens)
 
 
-def believable(told: Peers, teller: Neighbour, *, own: PeerId) -> tuple[Contact, ...]:
+def believable(told: Peers, teller: Neighbour, *, own: PeerId | None) -> tuple[Contact, ...]:
     """Return the contacts of an answer that are worth trying: not us, not aimed inside, not all of one owner.
 
     Args:
         teller: who answered; its address decides which addresses are taken from it.
-        own: this process's own peer id.
+        own: this process's own peer id; None for one that shares it with another.
     """
     taken: dict[Contact, None] = {}
     crowd: Counter[Network] = Counter()

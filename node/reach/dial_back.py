@@ -9,6 +9,7 @@ named: so no third party can be made to receive anything, and a question is long
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,7 +126,9 @@ class Dialler:
     """The questions of others."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[object, float] = OrderedDict()
+        self._last: OrderedDict[PeerId, float] = OrderedDict()
+        self._by_ip: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """When an interval began for an address, and what was dialled there since."""
         self._under_way = 0
 
     def on_question(
@@ -154,31 +157,51 @@ class Dialler:
 
     def _may(self, peer: PeerId, ip: str, now: float) -> bool:
         least = now - limits.DIAL_BACK_INTERVAL_S
-        if self._under_way >= limits.MAX_DIAL_BACKS or any(
-            self._last.get(key, float("-inf")) > least for key in (peer, ip)
+        began, count = self._by_ip.get(ip, (float("-inf"), 0))
+        if began <= least:
+            began, count = now, 0
+        if (
+            self._under_way >= limits.MAX_DIAL_BACKS
+            or self._last.get(peer, float("-inf")) > least
+            or count >= limits.MAX_DIAL_BACKS_PER_IP
         ):
             return False
-        for key in (peer, ip):
-            self._last[key] = now
-            self._last.move_to_end(key)
-        while len(self._last) > MAX_REMEMBERED:
-            self._last.popitem(last=False)
+        self._last[peer] = now
+        self._last.move_to_end(peer)
+        self._by_ip[ip] = began, count + 1
+        self._by_ip.move_to_end(ip)
+        for remembered in (self._last, self._by_ip):
+            while len(remembered) > MAX_REMEMBERED:
+                remembered.popitem(last=False)
         return True
 
 
 class Proven:
     """Which of our addresses lead here, by the verdicts of several networks."""
 
-    def __init__(self, *, needed: int = 2) -> None:
-        """`needed` networks must have connected to an address before it is proven."""
+    def __init__(self, *, needed: int = 2, ours: Callable[[Address], bool] = lambda _: False) -> None:
+        """Begin with nothing proven.
+
+        Args:
+            needed: networks that must have connected to an address before it is proven; where fewer have tried at
+                all, as in a swarm in one building, it is all of those.
+            ours: whether this machine itself knows an address as its own, so that nobody can make it up: one network
+                is enough then.
+        """
         self._needed = needed
+        self._ours = ours
         self._proofs: dict[tuple[Transport, Address], dict[str, float]] = {}
+        self._tried: dict[Transport, dict[str, float]] = {}
         self._failed: dict[Transport, set[str]] = {}
 
     def take(self, verdict: Verdict, now: float) -> None:
         """Count a verdict."""
         if verdict.refused:
             return
+        tried = self._tried.setdefault(verdict.transport, {})
+        tried[verdict.network] = now
+        while len(tried) > MAX_REMEMBERED:
+            del tried[next(iter(tried))]
         if not verdict.proven or verdict.address is None:
             failed = self._failed.setdefault(verdict.transport, set())
             failed.add(verdict.network)
@@ -196,18 +219,34 @@ class Proven:
         return [
             address
             for (one, address), proofs in self._proofs.items()
-            if one is transport and sum(at > now - KEPT_S for at in proofs.values()) >= self._needed
+            if one is transport and _recent(proofs.values(), now) >= self._enough(transport, address, now)
         ]
 
     def forget(self) -> None:
         """This machine is on another network."""
         self._proofs.clear()
+        self._tried.clear()
         self._failed.clear()
+
+    def _enough(self, transport: Transport, address: Address, now: float) -> int:
+        """How many networks must have come through. At least one has, so that at least one is needed."""
+        if self._ours(address):
+            return 1
+        family = [
+            at
+            for network, at in self._tried.get(transport, {}).items()
+            if (":" in network) == (":" in address.ip)
+        ]
+        return max(1, min(self._needed, _recent(family, now)))
 
     def _drop(self, transport: Transport) -> None:
         self._failed.pop(transport, None)
         for key in [one for one in self._proofs if one[0] is transport]:
             del self._proofs[key]
+
+
+def _recent(moments: Iterable[float], now: float) -> int:
+    return sum(at > now - KEPT_S for at in moments)
 
 
 def probe(nonce: bytes) -> bytes:

@@ -119,6 +119,12 @@ class Link(asyncio.BufferedProtocol):
         return self._remote
 
     @property
+    def local(self) -> Address | None:
+        """This end's address; None for a link that a relay carries, and before it is connected."""
+        name = None if self._transport is None else self._transport.get_extra_info("sockname")
+        return None if self.via is not None or not name else Address(name[0], name[1])
+
+    @property
     def state(self) -> State:
         """The connection's state."""
         return self._connection.state

@@ -80,6 +80,8 @@ class LinkPool:
         self._is_busy = is_busy
         self.on_brief: Callable[[Link, Message], None] = _ignore
         """Called for the one message of a link that was opened for it, and counts as no link."""
+        self.on_linked: Callable[[Link], None] = _ignore
+        """Called for every link that can be used from now on."""
         self._carrier: Carrier | None = None
         self._static_seed = secrets.token_bytes(32)
         self._registry: Registry[Link] = Registry(
@@ -312,8 +314,10 @@ class LinkPool:
             link.hang_up(Code.TOO_MANY_LINKS, f"this peer holds {limits.MAX_LINKS} links already")
         elif not self._registry.add(link):
             link.hang_up(Code.DUPLICATE_LINK)
-        elif self._sweep_timer is None:
-            self._set_sweep_timer()
+        else:
+            if self._sweep_timer is None:
+                self._set_sweep_timer()
+            self.on_linked(link)
 
     def _greeted(self, link: Link) -> None:
         if link in self._greeting:

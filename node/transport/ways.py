@@ -25,8 +25,21 @@ class Pool(Protocol):
     async def upgrade(self, peer_id: PeerId, address: Address) -> bool: ...
 
 
-async def link_by(pool: Pool, peer_id: PeerId, ways: Sequence[Address | Relayed]) -> Link:
+def _unheard(_way: Address | Relayed, _error: DialError) -> None:
+    """A way that did not work, where only the outcome counts."""
+
+
+async def link_by(
+    pool: Pool,
+    peer_id: PeerId | None,
+    ways: Sequence[Address | Relayed],
+    failed: Callable[[Address | Relayed, DialError], None] = _unheard,
+) -> Link:
     """Return a link to a peer by the first way that works, direct ones first.
+
+    Args:
+        peer_id: who must answer; None takes whoever does, and is not for relays.
+        failed: told of each way that does not work.
 
     Raises:
         DialError: none works; the last one's.
@@ -39,6 +52,7 @@ async def link_by(pool: Pool, peer_id: PeerId, ways: Sequence[Address | Relayed]
             return await pool.link_to(peer_id, way)
         except DialError as error:
             failure = error
+            failed(way, error)
     if failure is not None:
         raise failure
     nowhere = Address("0.0.0.0", 0)  # noqa: S104 - names no place; nothing binds to it

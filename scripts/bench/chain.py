@@ -25,12 +25,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from chat.driver import ClientOptions, Contact
+from chat.driver import ClientOptions
 from chat.events import Finished
 from chat.session import AnswerOptions, AnswerSession
 from node.slices import threads as thread_settings
 from node.store import checkpoint
 from scripts.bench import daemons, options, shapes
+from wire.contacts import Contact
 from wire.tensors import WeightFormat
 from wire.types import Sampling
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from chat.driver import Contact
 from crypto.identity import PeerId
+from wire.contacts import Contact
 from wire.types import Address
 
 _STOP_TIMEOUT_S = 20.0
@@ -52,7 +52,7 @@ def ready(process: subprocess.Popen[str]) -> Contact:
     for line in process.stdout:
         said = json.loads(line)
         if said["event"] == "ready":
-            return Contact(Address.parse(said["address"]), PeerId.parse(said["peer_id"]))
+            return Contact(peer=PeerId.parse(said["peer_id"]), address=Address.parse(said["address"]))
         if said["event"] == "error":
             raise RuntimeError(said["message"])
     raise RuntimeError("a daemon ended before it was ready")

@@ -21,11 +21,12 @@ from pathlib import Path
 from time import perf_counter
 
 from chat.client import Client
-from chat.driver import ClientOptions, Contact
+from chat.driver import ClientOptions
 from chat.session import AnswerOptions, AnswerSession
 from node.slices import threads
 from node.store import checkpoint
 from scripts.bench import daemons, options
+from wire.contacts import Contact
 from wire.types import LayerRange, Sampling
 
 RANGES = ("2:9", "9:17", "17:24")

@@ -25,7 +25,6 @@ from dataclasses import asdict, dataclass
 from time import perf_counter
 
 from chat.chain import Chain, ChainSpec
-from chat.driver import Contact
 from chat.route import Hop, Route
 from crypto.identity import Identity
 from node.transport.link import Link
@@ -35,6 +34,7 @@ from scripts.bench.bare_host import Bare
 from scripts.bench.daemons import ready
 from scripts.bench.identity_host import MODEL, NUM_LAYERS
 from wire import limits
+from wire.contacts import Contact
 from wire.messages.base import Message
 from wire.messages.forward import Phase
 from wire.tensors import DType, TensorSpec

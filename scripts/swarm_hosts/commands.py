@@ -159,7 +159,7 @@ def hand_over(folder: SwarmFolder, action: str, options: Sequence[str]) -> NoRet
         raise NotRunning(f"no host runs; begin with: {ME} start")
     command = [sys.executable, "-P", "-m", "chat", *(("ask",) if action == "ask" else ())]
     # One is enough: the others are found by it.
-    known = [f"--network={NETWORK}", peers[0]]
+    known = [f"--network={NETWORK}", "--no-lan", peers[0]]
     filled_in = ["--model", model, *known, "--identity", str(folder.client_identity)]
     os.execve(sys.executable, [*command, *filled_in, *options], lifecycle.environment())
 

@@ -11,7 +11,7 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
-from chat.driver import ClientOptions, Contact, Driver
+from chat.driver import ClientOptions, Driver
 from chat.errors import ChatError
 from crypto.identity import PeerId
 from node.errors import NodeError
@@ -23,6 +23,7 @@ from scripts.swarm_hosts.interrupts import Interrupts
 from scripts.swarm_hosts.lifecycle import HostCommand, Launch
 from scripts.swarm_hosts.plan import CLIENT_LAYERS, NETWORK, SwarmPlan
 from scripts.swarm_hosts.screen import Screen
+from wire.contacts import Contact
 from wire.types import Address
 
 _LAST_WORDS_S: Final = 0.5
@@ -132,7 +133,7 @@ async def _outcome(asking: asyncio.Task[None], watching: asyncio.Task[None]) -> 
 def _contacts(hosts: Sequence[Host]) -> tuple[Contact, ...]:
     """The hosts that serve, as a client needs them; by one of them it finds the others."""
     return tuple(
-        Contact(Address.parse(host.address), PeerId.parse(host.peer_id))
+        Contact(peer=PeerId.parse(host.peer_id), address=Address.parse(host.address))
         for host in hosts
         if host.address is not None and host.peer_id is not None
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chat.client import Client, connect
-from chat.driver import ClientOptions, Contact
+from chat.driver import ClientOptions
 from chat.errors import ChatError, HostUnreachable, ModelError, NoRoute, UsageError
 from chat.events import Finished, Planned, Prefilling
 from crypto.identity import Identity
@@ -26,9 +26,11 @@ from node.store.chunks import ChunkStore
 from node.transport.pool import LinkPool
 from scripts.make_model import write_tiny
 from tests.fakes import chat_folder
+from tests.fakes.forgetting import forget_contacts
 from tests.fakes.giving import describe
 from tests.fakes.hub import StandInHub
 from tests.fakes.hub_machine import fresh_machine
+from wire.contacts import Contact
 from wire.tensors import DType
 from wire.types import Address, LayerRange, ModelId
 
@@ -74,7 +76,7 @@ async def host(
         ),
     )
     try:
-        yield Contact(await pool.listen(Address("127.0.0.1", 0)), identity.peer_id)
+        yield Contact(peer=identity.peer_id, address=await pool.listen(Address("127.0.0.1", 0)))
     finally:
         await serving.finish(0.0)
         await pool.close()
@@ -135,7 +137,7 @@ async def test_answers_the_same_however_the_layers_are_cut_and_turn_two_sends_on
 
 
 async def test_a_contact_that_does_not_answer_is_done_without(folder: Path, tmp_path: Path) -> None:
-    nobody = Contact(Address("127.0.0.1", 1))
+    nobody = Contact(address=Address("127.0.0.1", 1))
     async with host(folder, "1:5", 1, tmp_path) as whole:
         client = await connect(options(folder, nobody, whole))
         try:
@@ -156,7 +158,7 @@ async def test_a_gap_is_named(folder: Path, tmp_path: Path) -> None:
 
 async def test_a_host_that_is_not_who_it_should_be_is_not_spoken_to(folder: Path, tmp_path: Path) -> None:
     async with host(folder, "1:5", 1, tmp_path) as honest:
-        stranger = Contact(honest.address, Identity.from_seed(b"z" * 32).peer_id)
+        stranger = Contact(peer=Identity.from_seed(b"z" * 32).peer_id, address=honest.address)
         with pytest.raises(HostUnreachable, match="no host could be reached"):
             await connect(options(folder, stranger))
 
@@ -166,14 +168,14 @@ async def test_a_host_that_is_not_who_it_should_be_is_not_spoken_to(folder: Path
     [
         ({"model": "no-such-model"}, ModelError, "no-such-model"),
         ({"contacts": ()}, HostUnreachable, "--peer"),
-        ({"contacts": (Contact(Address("127.0.0.1", 1)),)}, HostUnreachable, "127.0.0.1:1"),
+        ({"contacts": (Contact(address=Address("127.0.0.1", 1)),)}, HostUnreachable, "127.0.0.1:1"),
         ({"front_layers": 5}, UsageError, "at most 4"),
     ],
 )
 async def test_what_cannot_be_started_says_why(
     folder: Path, changes: dict[str, object], error: type[ChatError], words: str
 ) -> None:
-    unused: dict[str, object] = {"contacts": (Contact(Address("127.0.0.1", 1)),)}
+    unused: dict[str, object] = {"contacts": (Contact(address=Address("127.0.0.1", 1)),)}
     with pytest.raises(error, match=words):
         await connect(options(folder, **(unused | changes)))
 
@@ -189,6 +191,8 @@ async def test_a_host_without_memory_is_planned_around_and_named_when_there_is_n
             events, _ = await ask(client, "hello")
             planned = next(event for event in events if isinstance(event, Planned))
             assert [hop.peer for hop in planned.route.hops] == [roomy.peer]
+        # Hosts that answered are remembered; here there is to be no other.
+        forget_contacts()
         async with connected(options(folder, full, front_layers=1)) as client:
             with pytest.raises(NoRoute, match="memory"):
                 await ask(client, "hello")

@@ -1,123 +1,141 @@
-"""Hosts that were named are asked, others are found, and when there are none the next step is told."""
+"""Known hosts are asked, others are found, slow ones not waited for; when there are none it is told why."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from chat.driver import Contact
+from chat import hosts as module
 from chat.errors import HostUnreachable
-from chat.hosts import Hosts
-from crypto.identity import Identity
-from node.finding import Finder, Found
-from node.transport.link import Link
-from node.transport.pool import LinkPool
-from wire.codes import Code
-from wire.messages.base import Message
-from wire.messages.hosting import Describe, Hosting
-from wire.types import Address, ModelId
+from chat.hosts import Hosts, Reached
+from node.asking import Said
+from tests.fakes.asked_hosts import Asked, AskedHost, Searching, asked_by
+from wire.contacts import Contact
+from wire.types import Address, ModelId, Relayed
 
 MODEL = ModelId(bytes(32))
-LOCAL = Address("127.0.0.1", 0)
+NOBODY = Contact(address=Address("127.0.0.1", 1))
 
 
-class Searching:
-    """A finder that finds these hosts."""
-
-    def __init__(self, *found: Found, joined: bool = True) -> None:
-        self.found = found
-        self.is_joined = joined
-
-    async def hosts(self, _model: ModelId) -> Sequence[Found]:
-        return self.found
-
-    async def joined(self, _within_s: float = 3.0) -> bool:
-        return self.is_joined
-
-
-class Host:
-    """A peer that answers what it serves, and where it gives weights."""
-
-    def __init__(self, number: int, shares: int | None = None) -> None:
-        self.identity = Identity.from_seed(bytes([number]) * 32)
-        self.shares = shares
-        self.answers = True
-        self.pool = LinkPool(
-            self.identity, "main", "host", on_message=self._on_message, on_closed=lambda *_: None
-        )
-
-    def _on_message(self, link: Link, message: Message) -> None:
-        if isinstance(message, Describe):
-            if self.answers:
-                link.send(Hosting(offers=(), draining=False, shares=self.shares))
-            else:
-                link.hang_up(Code.SHUTTING_DOWN, "not today")
+@asynccontextmanager
+async def knowing(
+    *hosts: AskedHost, besides: tuple[Contact, ...] = (), finder: Searching | None = None
+) -> AsyncIterator[tuple[Hosts, Asked]]:
+    finder = finder or Searching(joined=False)
+    async with asked_by(9, *hosts, besides=besides, finder=finder) as made:
+        known = Hosts(made.asking, made.roads, finder)
+        try:
+            yield known, made
+        finally:
+            await known.close()
 
 
-class Asking:
-    """A client's hosts over real links."""
+async def test_known_hosts_are_reached_and_found_ones_join_them() -> None:
+    first, second = AskedHost(1, shares=7), AskedHost(2)
+    finder = Searching((second.peer_id, await second.listen()))
+    async with knowing(first, finder=finder) as (hosts, _):
+        await hosts.reach_somebody()
+        assert [one.said.peer for one in await hosts.reach()] == [first.peer_id]
+        assert await hosts.find(MODEL)
+        assert not await hosts.find(MODEL)
+        reached = {one.said.peer: one for one in await hosts.reach()}
+        assert set(reached) == {first.peer_id, second.peer_id}
+        # What a host announces is how others may reach it, too.
+        assert reached[second.peer_id].announced == finder.found[0].ways
+        assert [one.address.port for one in await hosts.sharing(MODEL)] == [7]
+    await second.close()
 
-    def __init__(self, contacts: Sequence[Address], searching: Searching) -> None:
-        me = Identity.from_seed(bytes([9]) * 32)
-        self.pool = LinkPool(me, "main", "client", on_message=self._on_message, on_closed=self._on_closed)
-        self.hosts = Hosts(tuple(map(Contact, contacts)), self.pool, cast("Finder", searching))
 
-    def _on_message(self, link: Link, message: Message) -> None:
-        assert self.hosts.on_message(link, message) == isinstance(message, Hosting)
+async def test_a_search_goes_on_beside_other_things() -> None:
+    other = AskedHost(2)
+    async with knowing(finder=Searching((other.peer_id, await other.listen()))) as (hosts, made):
+        hosts.look_for(MODEL)
+        hosts.look_for(MODEL)
+        async with asyncio.timeout(10):
+            await made.roads.news.wait()
+        assert [one.said.peer for one in await hosts.reach()] == [other.peer_id]
+    await other.close()
 
-    def _on_closed(self, link: Link, code: Code, detail: str) -> None:
-        self.hosts.on_closed(link, code, detail)
 
-
-async def test_named_hosts_are_reached_and_found_ones_join_them() -> None:
-    first, second = Host(1, shares=7), Host(2)
-    named, found = await first.pool.listen(LOCAL), await second.pool.listen(LOCAL)
-    asking = Asking([named], Searching(Found(second.identity.peer_id, found)))
-    await asking.hosts.reach_named()
-    assert [link.peer_id for link, _ in await asking.hosts.reach()] == [first.identity.peer_id]
-    assert await asking.hosts.find(MODEL)
-    assert not await asking.hosts.find(MODEL)
-    assert {link.peer_id for link, _ in await asking.hosts.reach()} == {
-        first.identity.peer_id,
-        second.identity.peer_id,
-    }
-    sharing = await asking.hosts.sharing(MODEL)
-    assert [(one.peer, one.address) for one in sharing] == [(first.identity.peer_id, Address(named.ip, 7))]
-    for pool in (asking.pool, first.pool, second.pool):
-        await pool.close()
+async def test_a_slow_host_is_not_waited_for_and_heard_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.02)
+    quick, slow = AskedHost(1), AskedHost(2)
+    slow.is_silent = True
+    async with knowing(quick, slow) as (hosts, _):
+        assert [one.said.peer for one in await hosts.reach()] == [quick.peer_id]
+        monkeypatch.setattr(module, "PATIENCE_S", 10.0)
+        slow.is_silent = False
+        assert len(await hosts.reach()) == 1 or slow.asked == 1
 
 
 async def test_a_host_at_two_addresses_is_one_host() -> None:
-    host = Host(1)
-    one, two = await host.pool.listen(LOCAL), await host.pool.listen(LOCAL)
-    asking = Asking([one, two], Searching())
-    assert len(await asking.hosts.reach()) == 1
-    await asking.pool.close()
-    await host.pool.close()
+    host = AskedHost(1)
+    async with knowing(host, besides=(Contact(address=await host.listen()),)) as (hosts, _):
+        assert len(await hosts.reach()) == 1
 
 
 async def test_a_host_that_hangs_up_is_named_with_its_reason() -> None:
-    host = Host(1)
-    host.answers = False
-    asking = Asking([await host.pool.listen(LOCAL)], Searching())
-    with pytest.raises(HostUnreachable, match="not today"):
-        await asking.hosts.reach()
-    assert await asking.hosts.sharing(None) == []
-    await asking.pool.close()
-    await host.pool.close()
+    host = AskedHost(1)
+    host.hangs_up = True
+    async with knowing(host) as (hosts, _):
+        with pytest.raises(HostUnreachable, match="not today"):
+            await hosts.reach()
+        assert await hosts.sharing(None) == []
 
 
-@pytest.mark.parametrize(("joined", "words"), [(False, "no host is known"), (True, "is announced")])
-async def test_with_nobody_to_ask_the_next_step_is_told(joined: bool, words: str) -> None:
-    asking = Asking([], Searching(joined=joined))
-    if joined:
-        await asking.hosts.reach_named()
-    else:
-        with pytest.raises(HostUnreachable, match=words):
-            await asking.hosts.reach_named()
-    assert not await asking.hosts.find(MODEL)
-    with pytest.raises(HostUnreachable, match=words):
-        await asking.hosts.reach()
-    await asking.pool.close()
+async def test_a_wrong_address_is_told_at_once_and_stays_told() -> None:
+    async with knowing(besides=(NOBODY,)) as (hosts, _):
+        with pytest.raises(HostUnreachable, match="nothing listens at"):
+            await hosts.reach_somebody()
+        # It failed a moment ago and is not dialled again; what is wrong is still said.
+        with pytest.raises(HostUnreachable, match="refuses the connection"):
+            await hosts.reach()
+        assert not await hosts.may_find()
+
+
+async def test_who_can_search_does_not_give_up_for_one_wrong_address() -> None:
+    async with knowing(besides=(NOBODY,), finder=Searching()) as (hosts, _):
+        await hosts.reach_somebody()
+        with pytest.raises(HostUnreachable, match="is announced"):
+            await hosts.reach()
+        assert await hosts.may_find()
+
+
+async def test_with_nobody_to_ask_it_waits_for_somebody_and_then_tells_the_next_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FIRST_S", 0.05)
+    async with knowing() as (hosts, _):
+        with pytest.raises(HostUnreachable, match="name one with --peer"):
+            await hosts.reach_somebody()
+
+
+async def test_somebody_who_appears_meanwhile_is_enough() -> None:
+    host = AskedHost(1)
+    finder = Searching((host.peer_id, await host.listen()), joined=False)
+    async with knowing(finder=finder) as (hosts, _):
+        waiting = asyncio.create_task(hosts.reach_somebody())
+        await asyncio.sleep(0)
+        await hosts.find(MODEL)
+        await waiting
+        assert len(await hosts.reach()) == 1
+    await host.close()
+
+
+async def test_ways_to_a_host_are_as_this_process_goes_and_as_it_announces() -> None:
+    host = AskedHost(1)
+    async with knowing(host) as (hosts, made):
+        (reached,) = await hosts.reach()
+        assert reached.ways == (made.addresses[0],)
+        link = reached.said.link
+        further = Address("192.0.2.7", 7311)
+        assert Reached(Said(link, reached.said.hosting), (further, link.remote)).ways == (
+            link.remote,
+            further,
+        )
+        link.via = host.peer_id
+        assert Reached(Said(link, reached.said.hosting)).ways == (Relayed(host.peer_id, link.remote),)
+        link.via = None

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from chat import lookout
-from chat.driver import ClientOptions, Contact
+from chat.driver import ClientOptions
 from chat.errors import HostUnreachable
 from chat.lookout import LookOptions, look
 from crypto.identity import Identity
 from node.finding import Finder
 from tests.fakes.deadline import until
+from wire.contacts import Contact
 from wire.messages.hosting import Offer
 from wire.tensors import DType
 from wire.types import Address, LayerRange, ModelId
@@ -64,7 +65,7 @@ async def swarm() -> AsyncIterator[Address]:
 
 
 def options(contact: Address) -> ClientOptions:
-    return ClientOptions(model="pocket", contacts=(Contact(contact),))
+    return ClientOptions(model="pocket", contacts=(Contact(address=contact),))
 
 
 async def seen(contact: Address, what: str, *, as_json: bool = False) -> str:
@@ -107,6 +108,6 @@ async def test_watching_looks_again_until_it_is_ended(
 
 async def test_a_swarm_that_does_not_answer_is_told() -> None:
     out = io.StringIO()
-    with pytest.raises(HostUnreachable, match="let UDP through"):
+    with pytest.raises(HostUnreachable, match="nothing listens at"):
         await look(options(Address("127.0.0.1", 9)), LookOptions(what=lookout.MODELS, json=True), out=out)
-    assert "let UDP through" in out.getvalue()
+    assert "nothing listens at" in out.getvalue()

@@ -10,6 +10,8 @@ from chat.driver import ClientOptions
 from chat.errors import UsageError
 from chat.settings import SETTINGS, load
 from crypto.identity import PeerId
+from node.discovery.join_string import make_join_string
+from wire.contacts import Contact
 from wire.types import Address, Sampling
 
 PEER = PeerId(bytes(range(32)))
@@ -24,12 +26,20 @@ def options(
 
 
 def test_with_nothing_said_the_defaults_hold(tmp_path: Path) -> None:
-    assert load({}, {}, tmp_path / "none.toml", required=False) == ClientOptions(model="pocket", contacts=())
+    assert load({}, {}, tmp_path / "none.toml", required=False) == ClientOptions(
+        model="pocket", contacts=(), lan=True
+    )
 
 
 def test_every_setting_is_a_field_of_the_options() -> None:
     fields = {field.name for kind in (ClientOptions, Sampling) for field in dataclasses.fields(kind)}
-    renamed = {"contacts": "peers", "identity_file": "identity", "sampling": ""}
+    renamed = {
+        "contacts": "peers",
+        "identity_file": "identity",
+        "sampling": "",
+        "invited": "join",
+        "signer": "bootstrap_key",
+    }
     assert {renamed.get(name, name) for name in fields} - {""} == {setting.name for setting in SETTINGS}
 
 
@@ -64,10 +74,15 @@ def test_every_setting_can_be_written_in_the_file(tmp_path: Path) -> None:
             disk = "20G"
             download-rate = "10M"
             offline = true
+            lan = false
+            bootstrap = "/lists/ours"
+            bootstrap-key = "0000000000000000000000000000000000000000000000000000000000000000"
         """,
     )
     assert found == ClientOptions(
         model="/models/x",
+        bootstrap=Path("/lists/ours"),
+        signer=bytes(32),
         contacts=found.contacts,
         front_layers=2,
         private_ends=True,
@@ -174,3 +189,26 @@ def test_a_number_of_bytes_may_be_written_as_a_number(tmp_path: Path) -> None:
     assert options(tmp_path, file="disk = 1000000").disk == 1_000_000
     assert options(tmp_path, LAMELLA_DOWNLOAD_RATE="512K").download_rate == 512 << 10
     assert options(tmp_path, flags={"model": "hf:org/name@v1"}).model == "hf:org/name@v1"
+
+
+CONTACT = Contact(peer=PEER, address=Address("192.0.2.7", 7311))
+
+
+def test_a_join_string_names_network_and_hosts(tmp_path: Path) -> None:
+    text = make_join_string("club", [CONTACT])
+    found = options(tmp_path, flags={"join": text})
+    assert (found.network, found.invited) == ("club", (CONTACT,))
+    assert options(tmp_path, flags={"join": text}, LAMELLA_NETWORK="club").network == "club"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"join": "lamella:abc"}, "copy it whole"),
+        ({"join": make_join_string("club", [CONTACT]), "network": "other"}, "is for network 'club'"),
+        ({"bootstrap_key": "abc"}, "64 hexadecimal digits"),
+    ],
+)
+def test_roads_that_lead_nowhere_are_told(tmp_path: Path, flags: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        options(tmp_path, flags=flags)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from chat.driver import Contact
 from tests.fakes import chat_folder, hosts, whole
+from tests.fakes.forgetting import forget_contacts
 from tests.fakes.hosts import Host, HostOptions
+from wire.contacts import Contact
 from wire.types import Sampling
 
 Swarm = Callable[..., AbstractContextManager[tuple[Contact, ...]]]
@@ -28,6 +29,12 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
         hosts.fork_server()
         yield home
+
+
+@pytest.fixture(autouse=True)
+def strangers(own_home: Path) -> None:
+    """Nobody remembers the hosts of earlier tests, which are gone or somebody else's."""
+    forget_contacts()
 
 
 @pytest.fixture(scope="session")

@@ -16,13 +16,13 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from chat.driver import Contact
 from chat.events import Finished
 from tests.end_to_end.conftest import Hosts
 from tests.fakes import asking, whole
 from tests.fakes.proxy import recording
 from wire import codec
 from wire.cbor import dumps
+from wire.contacts import Contact
 from wire.messages.base import Body, Message
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -59,7 +59,10 @@ async def conversation(
     async with AsyncExitStack() as stack:
         hosts = stack.enter_context(run_hosts(tiny_model, ["1:3", "3:5"]))
         proxies = [await stack.enter_async_context(recording(host.address)) for host in hosts]
-        contacts = [Contact(proxy.address, host.peer_id) for proxy, host in zip(proxies, hosts, strict=True)]
+        contacts = [
+            Contact(peer=host.peer_id, address=proxy.address)
+            for proxy, host in zip(proxies, hosts, strict=True)
+        ]
         for private_ends in (False, True):
             said = bytearray()
             with pytest.MonkeyPatch.context() as patch:

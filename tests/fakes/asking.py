@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from chat.client import Client
-from chat.driver import ClientOptions, Contact
+from chat.driver import ClientOptions
 from chat.events import TextDelta
 from chat.session import AnswerOptions, AnswerSession
+from wire.contacts import Contact
 from wire.types import Sampling
 
 CONTEXT: Final = 448

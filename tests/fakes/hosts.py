@@ -22,8 +22,8 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Final
 
-from chat.driver import Contact
 from crypto.identity import PeerId
+from wire.contacts import Contact
 from wire.types import Address
 
 START_TIMEOUT_S: Final = 60.0
@@ -148,7 +148,7 @@ class Host(Program):
     def contact(self) -> Contact:
         """Where it is and who; known once it is ready."""
         ready = next(one for one in self.said if one["event"] == "ready")
-        return Contact(Address.parse(ready["address"]), PeerId.parse(ready["peer_id"]))
+        return Contact(peer=PeerId.parse(ready["peer_id"]), address=Address.parse(ready["address"]))
 
     @property
     def address(self) -> Address:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from crypto.identity import Identity
 from node import cli
 from node.config import DEFAULT_GRACE_S, NodeConfig, SliceRequest
+from node.discovery.join_string import make_join_string
 from wire import limits
+from wire.contacts import Contact
 from wire.types import Address, LayerRange
 
 ROOT = Path(__file__).parents[2]
+PEER = Identity.from_seed(bytes(32)).peer_id
 
 
 def slices(*words: str) -> list[tuple[str, str | None]]:
@@ -21,35 +25,75 @@ def slices(*words: str) -> list[tuple[str, str | None]]:
 
 def test_all_words_are_heard() -> None:
     words = (
-        "--model pocket --layers 6:12 --listen [::1]:7311 --identity key --network club --dtype float32 --threads 3 "
-        "--device cuda:1 "
-        "--kv-memory 512M --peer 127.0.0.1:1 --peer [::1]:2 --share 127.0.0.1:3 --disk 20G --download-rate 10M "
-        "--upload-rate 2M --offline --grace 1.5 --json"
+        "--model pocket --layers 6:12 --listen [::1]:7311 --listen 127.0.0.1:1 --identity key --network club "
+        "--dtype float32 --threads 3 --device cuda:1 --kv-memory 512M --share 127.0.0.1:3 --disk 20G "
+        f"--peer 127.0.0.1:1 --peer {PEER}@[::1]:2 --no-lan --unlisted --no-map --relay --bootstrap list "
+        f"--bootstrap-key {bytes(32).hex()} --download-rate 10M --upload-rate 2M --offline --grace 1.5 --json"
     )
     assert cli.parse(words.split()) == NodeConfig(
         slices=(SliceRequest("pocket", LayerRange(6, 12)),),
-        listen=Address("::1", 7311),
+        listen=(Address("::1", 7311), Address("127.0.0.1", 1)),
         identity_file=Path("key"),
         network="club",
         dtype="float32",
         threads=3,
         device="cuda:1",
         kv_bytes=512 << 20,
-        peers=(Address("127.0.0.1", 1), Address("::1", 2)),
+        peers=(Contact(address=Address("127.0.0.1", 1)), Contact(peer=PEER, address=Address("::1", 2))),
         share=Address("127.0.0.1", 3),
         disk_bytes=20 << 30,
         download_bytes_per_s=10 << 20,
         upload_bytes_per_s=2 << 20,
+        lan=False,
+        listed=False,
+        maps=False,
+        relay=True,
+        bootstrap=Path("list"),
+        signer=bytes(32),
         offline=True,
         grace_s=1.5,
         json=True,
     )
 
 
+def test_a_join_string_names_network_and_contacts() -> None:
+    contact = Contact(peer=PEER, address=Address("192.0.2.7", 7311))
+    text = make_join_string("club", [contact])
+    found = cli.parse(["--model", "pocket", "--join", text])
+    assert (found.network, found.invited) == ("club", (contact,))
+    assert cli.parse(["--model", "pocket", "--join", text, "--network", "club"]).network == "club"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--join", "lamella:abc"], "copy it whole"),
+        (
+            [
+                "--join",
+                make_join_string("club", [Contact(address=Address("192.0.2.7", 1))]),
+                "--network",
+                "x",
+            ],
+            "'club'",
+        ),
+        (["--bootstrap-key", "abc"], "64 hexadecimal digits"),
+        (["--peer", "0.0.0.0:7311"], "nobody can be reached"),
+        (["--peer", "example.org:7311"], "not an IP address"),
+        (["--listen", "127.0.0.1:1"] * 5, "at most 4 addresses"),
+    ],
+)
+def test_roads_that_lead_nowhere_are_told(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parse(["--model", "pocket", *words])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def test_what_is_not_said_has_a_default() -> None:
-    assert cli.parse(["--model", "pocket"]) == NodeConfig(
-        slices=(SliceRequest("pocket", None),), listen=Address("127.0.0.1", 0)
-    )
+    assert cli.parse(["--model", "pocket"]) == NodeConfig(slices=(SliceRequest("pocket", None),))
     config = cli.parse(["--model", "pocket"])
     assert (config.kv_bytes, config.grace_s, config.network) == (None, DEFAULT_GRACE_S, "main")
     assert config.device == "cpu"

@@ -79,7 +79,7 @@ async def test_hosts_are_found_by_who_knows_one_node_and_not_once_they_left() ->
             (identity(2).peer_id, "8:12"),
         }
         assert sorted(await asking.hosts(MODEL), key=str) == sorted(
-            [Found(identity(1).peer_id, first), Found(identity(2).peer_id, second)], key=str
+            [Found(identity(1).peer_id, (first,)), Found(identity(2).peer_id, (second,))], key=str
         )
         assert {(one.name, one.model) for one in await asking.models()} == {("pocket", MODEL)}
         await b.withdraw()

@@ -10,6 +10,7 @@ import pytest
 
 from node import models_cli
 from node.models_cli import ModelsConfig, PublishConfig
+from wire.contacts import Contact
 from wire.types import Address, ModelId
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ def test_all_words_after_models_are_heard() -> None:
         repair=True,
         prune_bytes=20 << 30,
         forget=ID,
-        peers=(Address("127.0.0.1", 1), Address("::1", 2)),
+        peers=(Contact(address=Address("127.0.0.1", 1)), Contact(address=Address("::1", 2))),
         network="club",
         json=True,
     )

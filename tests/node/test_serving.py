@@ -40,7 +40,7 @@ class Bench:
         )
         self.stop = asyncio.Event()
         self.said = io.StringIO()
-        config = NodeConfig(slices=(), listen=Address("127.0.0.1", 0), grace_s=0.1, **changes)
+        config = NodeConfig(slices=(), listen=(Address("127.0.0.1", 0),), grace_s=0.1, **changes)
 
         async def nobody(_model: ModelId | None) -> list[Neighbour]:
             return []

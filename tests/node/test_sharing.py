@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def sharing(**config: Any) -> AsyncIterator[tuple[Sharing, Neighbour]]:
     """A host's sharing, and how peers know it."""
-    shares = Sharing(ME, NodeConfig(slices=(), listen=LOCAL, **config))
+    shares = Sharing(ME, NodeConfig(slices=(), listen=(LOCAL,), **config))
     port = await shares.start(LOCAL)
     assert port is not None
     try:
@@ -111,7 +111,7 @@ async def test_a_clock_that_jumped_is_named_as_what_may_be_wrong(folder: Path, t
 
 
 async def test_who_shares_nothing_listens_nowhere(folder: Path, tmp_path: Path) -> None:
-    shares = Sharing(ME, NodeConfig(slices=(), listen=LOCAL, shares=False))
+    shares = Sharing(ME, NodeConfig(slices=(), listen=(LOCAL,), shares=False))
     assert await shares.start(LOCAL) is None
     shares.offer(await local(folder, tmp_path))
     await shares.close()
@@ -120,7 +120,7 @@ async def test_who_shares_nothing_listens_nowhere(folder: Path, tmp_path: Path) 
 
 async def test_a_place_to_share_can_be_chosen_and_a_taken_one_is_told() -> None:
     async with sharing() as (_, peer):
-        other = Sharing(ME, NodeConfig(slices=(), listen=LOCAL, share=peer.address))
+        other = Sharing(ME, NodeConfig(slices=(), listen=(LOCAL,), share=peer.address))
         with pytest.raises(CannotListen, match=str(peer.address)):
             await other.start(LOCAL)
         await other.close()

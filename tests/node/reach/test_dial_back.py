@@ -131,9 +131,14 @@ def test_one_peer_and_one_address_are_dialled_back_now_and_then_only() -> None:
     first = dialler.on_question(A, THEIRS, QUESTION, carried=False, now=0.0)
     assert isinstance(first, Dial)
     assert dialler.over(first, reached=True) == said(address=Address(THEIRS.ip, 7311))
-    for peer, remote in ((A, Address("7.7.7.7", 1)), (B, THEIRS)):
-        again = dialler.on_question(peer, remote, QUESTION, carried=False, now=1.0)
-        assert isinstance(again, DialledBack)
+    again = dialler.on_question(A, Address("7.7.7.7", 1), QUESTION, carried=False, now=1.0)
+    assert isinstance(again, DialledBack)
+    # Several hosts may be behind one address, and many may not.
+    for number in range(1, 2 * limits.MAX_DIAL_BACKS_PER_IP):
+        todo = dialler.on_question(PeerId(bytes((number,)) * 32), THEIRS, QUESTION, carried=False, now=1.0)
+        assert isinstance(todo, Dial) == (number < limits.MAX_DIAL_BACKS_PER_IP)
+        if isinstance(todo, Dial):
+            dialler.over(todo, reached=True)
     later = dialler.on_question(A, THEIRS, QUESTION, carried=False, now=limits.DIAL_BACK_INTERVAL_S)
     assert isinstance(later, Dial)
 
@@ -170,6 +175,7 @@ def verdict(network: str, *, proven: bool = True, refused: bool = False) -> Verd
 
 def test_two_networks_prove_an_address_and_it_lapses() -> None:
     proven = Proven()
+    proven.take(verdict("other", proven=False), 0.0)
     proven.take(verdict("one"), 0.0)
     proven.take(verdict("one"), 1.0)
     assert proven.addresses(TCP, 2.0) == []
@@ -179,6 +185,24 @@ def test_two_networks_prove_an_address_and_it_lapses() -> None:
     assert proven.addresses(TCP, 3.0 + dial_back.KEPT_S) == []
     proven.forget()
     assert proven.addresses(TCP, 3.0) == []
+
+
+def test_where_only_one_network_has_tried_it_is_enough_until_another_says_otherwise() -> None:
+    proven = Proven()
+    proven.take(verdict("one"), 0.0)
+    assert proven.addresses(TCP, 0.0) == [OURS]
+    # Networks of the other family have no say.
+    proven.take(verdict("2001:db8::/32", proven=False), 1.0)
+    assert proven.addresses(TCP, 1.0) == [OURS]
+    proven.take(verdict("two", proven=False), 1.0)
+    assert proven.addresses(TCP, 1.0) == []
+
+
+def test_an_address_that_this_machine_knows_as_its_own_needs_one_network() -> None:
+    proven = Proven(ours=lambda address: address == OURS)
+    proven.take(verdict("two", proven=False), 0.0)
+    proven.take(verdict("one"), 0.0)
+    assert proven.addresses(TCP, 0.0) == [OURS]
 
 
 def test_three_networks_that_fail_take_the_proof_away_and_refusals_do_not() -> None:

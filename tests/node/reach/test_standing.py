@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from crypto.identity import PeerId
-from node.reach.dial_back import Verdict
+from node.reach.dial_back import Proven, Verdict
 from node.reach.observed import network_of
 from node.reach.proving import Line, Prover
 from node.reach.standing import Pace, Standing
@@ -64,7 +64,7 @@ async def standing(
         lines=lambda: lines,
         ports=lambda: [(TCP, OURS.port)],
         on_change=lambda transport, addresses: changes.append((transport, addresses)),
-        needed=needed,
+        proven=Proven(needed=needed),
         pace=pace,
     )
     running = asyncio.ensure_future(made.run())
