@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Protocol, TextIO
 
 from chat import report
@@ -15,6 +16,7 @@ from chat.driver import ClientOptions, Driver
 from chat.errors import ChatError, UsageError
 from chat.event_json import error_json, event_json
 from chat.events import Event, Finished, FinishReason, Planned, Prefilling, TextDelta
+from node.slices import threads
 
 Connect = Callable[[ClientOptions, Callable[[str], None]], Awaitable[Driver]]
 
@@ -174,9 +176,15 @@ def printable(text: str) -> str:
     return "".join(char for char in text if char in "\n\t" or not (char < " " or "\x7f" <= char <= "\x9f"))
 
 
+def _client() -> ModuleType:
+    threads.load_torch()
+    return importlib.import_module("chat.client")
+
+
 async def connect_client(options: ClientOptions, progress: Callable[[str], None]) -> Driver:
     """Connect to the real swarm; its libraries take seconds to load and are loaded beside the event loop."""
     progress("starting")
-    client = await asyncio.to_thread(importlib.import_module, "chat.client")
+    threads.prepare(options.threads)
+    client = await asyncio.to_thread(_client)
     driver: Driver = await client.connect(options, progress=progress)
     return driver

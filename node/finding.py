@@ -113,6 +113,14 @@ class Finder:
         carriers = [Relay(one.relay, one.address) for one in relays]
         self._directory.set_addresses(addresses, carriers)
 
+    def receives_at(self, addresses: Iterable[Address]) -> None:
+        """Say where datagrams of strangers come in, as was proven by links."""
+        self._directory.reached(addresses)
+
+    def take_aside(self, take: Callable[[bytes], bool]) -> None:
+        """Say who is given each datagram first, and takes it by saying so."""
+        self._directory.take_aside = take
+
     def announce(self, offers: Iterable[Offer]) -> None:
         """Announce these slices from now on, and no others."""
         if self._is_open:
@@ -127,9 +135,14 @@ class Finder:
         """Wait until some node is known; whether one is."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self._is_open and not self._directory.contacts():  # noqa: ASYNC110 - the directory has no event for it
+                while self._is_open and not self._has_node:  # noqa: ASYNC110 - the directory has no event for it
                     await asyncio.sleep(_JOINED_POLL_S)
-        return self._is_open and bool(self._directory.contacts())
+        return self._is_open and self._has_node
+
+    @property
+    def _has_node(self) -> bool:
+        """Whether there is a node to ask: another one, or this one when it keeps what others announce."""
+        return bool(self._directory.contacts()) or self._directory.serves
 
     async def slices(self, model: ModelId, within_s: float = FIND_S) -> list[SliceRecord]:
         """All slices of a model that can be found in time, each host's latest word."""

@@ -84,6 +84,7 @@ class Reaching:
         pool.on_brief = self._prover.on_proof
         pool.on_linked = lambda _: self._standing.hurry()
         finder.observe(self._seen)
+        finder.take_aside(self._prover.on_datagram)
 
     def listens(self, addresses: Sequence[Address]) -> None:
         """Say where links are taken; once, before `run`."""
@@ -174,9 +175,9 @@ class Reaching:
         ]
 
     def _ports(self) -> list[tuple[Transport, int]]:
-        mapped = [one for one in self._held() if one.transport is Transport.TCP]
-        ports = [one.port for one in self._listens] + [one.external.port for one in mapped]
-        return [(Transport.TCP, port) for port in dict.fromkeys(ports)]
+        own = [(transport, one.port) for one in self._listens for transport in Transport]
+        mapped = [(one.transport, one.external.port) for one in self._held()]
+        return list(dict.fromkeys((*own, *mapped)))
 
     def _held(self) -> tuple[Mapped, ...]:
         return self._mapper.mapped if self._mapper is not None else ()
@@ -197,9 +198,13 @@ class Reaching:
             log.info("the router lets %s through (%s)", one.external, one.method)
         self._standing.hurry()
 
-    def _changed(self, transport: Transport, _addresses: tuple[Address, ...]) -> None:
+    def _changed(self, transport: Transport, addresses: tuple[Address, ...]) -> None:
         if transport is Transport.TCP:
             self._announce()
+            return
+        # Behind a router a datagram may come in just because one went out to the same machine. Where the address is
+        # this machine's own there is no router.
+        self._finder.receives_at(one for one in addresses if is_own(one.ip))
 
     def _announce(self) -> None:
         self._finder.reached_at(self.addresses, self.relays)

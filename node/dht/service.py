@@ -80,12 +80,15 @@ class Directory:
         self._cache = None if self._options.cache is None else PeerCache(self._options.cache, network)
         self._tasks: list[asyncio.Task[None]] = []
         self._proven: dict[bool, Address] = {}
+        self._shown: tuple[Address, ...] = ()
         self._seen_elsewhere = asyncio.Event()
         self._given: tuple[Address, ...] = ()
         self._relays: tuple[Relay, ...] = ()
         self._contacts: list[Address] = []
         self.addresses: tuple[Address, ...] = ()
         """Where datagrams are received."""
+        self.take_aside: Callable[[bytes], bool] = lambda _: False
+        """Called first with each datagram; what it takes is not for this."""
         self.on_observed: Callable[[Address, Address], None] = lambda *_: None
         """Called with the address at which a node sees us, and that node's."""
         self.notice: Callable[[str], None] = lambda _: None
@@ -151,6 +154,14 @@ class Directory:
             if self._announcer is not None:
                 self._announcer.hurry()
 
+    def reached(self, addresses: Iterable[Address]) -> None:
+        """Say where datagrams of strangers come in, as proven by other means; none when they do not.
+
+        A node that others can reach may know nobody who could show it by the DHT, as the only one that is reachable.
+        """
+        self._shown = tuple(addresses)
+        self._judge()
+
     def find(self, model: ModelId, layers: LayerRange | None = None) -> AsyncIterator[SliceRecord]:
         """Search for the slices of a model; they come as they are found.
 
@@ -185,7 +196,7 @@ class Directory:
     @property
     def proven(self) -> tuple[Address, ...]:
         """The addresses at which another node has reached this one."""
-        return tuple(self._proven.values())
+        return tuple(dict.fromkeys((*self._proven.values(), *self._shown)))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -206,7 +217,7 @@ class Directory:
         return self._announcer
 
     def _received(self, data: bytes, source: Address) -> None:
-        if self._node is not None:
+        if self._node is not None and not self.take_aside(data):
             self._node.receive(data, source)
 
     def _say(self, text: str) -> None:
@@ -287,8 +298,14 @@ class Directory:
             del self._proven[v6]
         else:
             self._proven[v6] = proven
-        self._protocol.serves = self._options.serves is True or bool(self._proven)
-        self._announcing.hurry()
+        self._judge()
+
+    def _judge(self) -> None:
+        """Serve where others can reach this node, and announce what has changed."""
+        if self._options.serves is None:
+            self._protocol.serves = bool(self._proven or self._shown)
+        if self._announcer is not None:
+            self._announcer.hurry()
 
     async def _save(self) -> None:
         known = [one.address for one in self.contacts()]

@@ -6,6 +6,7 @@ transformers once: to import them takes ten seconds of a core, and tests start d
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
@@ -26,6 +27,7 @@ from crypto.identity import PeerId
 from wire.contacts import Contact
 from wire.types import Address
 
+_CLONE_NEWNET: Final = 0x4000_0000
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 _PRELOADED: Final = [
@@ -43,6 +45,16 @@ def fork_server() -> ForkServerContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a program runs."""
+
+    namespace: str | None = None
+    """A network namespace; the one of the tests when None."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables besides those of the tests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostOptions:
     """What hosts of one test have in common."""
 
@@ -52,20 +64,25 @@ class HostOptions:
     network: str = "main"
     kv_memory: str = "256M"
     grace_s: float = 5.0
-    listen: Address = field(default_factory=lambda: Address("127.0.0.1", 0))
+    listen: Address | None = field(default_factory=lambda: Address("127.0.0.1", 0))
+    """None for the usual place."""
+    place: Place = field(default_factory=Place)
+    more: tuple[str, ...] = ()
+    """Further words."""
 
 
 class Program:
     """A forked process whose standard output and standard error a test reads."""
 
-    def __init__(self, main: Callable[[], int], arguments: Sequence[str]) -> None:
+    def __init__(self, main: Callable[[], int], arguments: Sequence[str], place: Place | None = None) -> None:
         """Run `main` in a process of its own, with `arguments` as its command line."""
+        place = place or Place()
         context = fork_server()
         out, out_writer = context.Pipe(duplex=False)
         err, err_writer = context.Pipe(duplex=False)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **place.environment}
         self.process = context.Process(
-            target=_become, args=(main, list(arguments), environment, out_writer, err_writer)
+            target=_become, args=(main, list(arguments), environment, place.namespace, out_writer, err_writer)
         )
         self.process.start()
         out_writer.close()
@@ -138,11 +155,11 @@ class Program:
 class Host(Program):
     """One daemon, as a test sees it: its status lines, its words on standard error, its process."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], place: Place | None = None) -> None:
         """Start `lamella-node --json` with these arguments; it is ready after `wait_ready`."""
         self.said: list[dict[str, Any]] = []
         """Its status lines so far."""
-        super().__init__(_node, ["lamella-node", "--json", *arguments])
+        super().__init__(_node, ["lamella-node", "--json", *arguments], place)
 
     @property
     def contact(self) -> Contact:
@@ -158,9 +175,7 @@ class Host(Program):
     @property
     def peer_id(self) -> PeerId:
         """Who it is."""
-        peer = self.contact.peer
-        assert peer is not None
-        return peer
+        return PeerId.parse(next(one for one in self.said if one["event"] == "ready")["peer_id"])
 
     def wait_for(self, event: str, timeout_s: float = START_TIMEOUT_S) -> dict[str, Any]:
         """Wait for a status line; returns it. Fails with the host's own words when it ends first."""
@@ -218,19 +233,19 @@ def start(identity: Path, model: Path, layers: str, options: HostOptions | None 
     options = options or HostOptions()
     arguments = ["--model", str(model), "--layers", layers, "--identity", str(identity)]
     arguments += ["--threads", str(options.threads), "--network", options.network]
-    arguments += [
-        "--listen",
-        str(options.listen),
-        "--kv-memory",
-        options.kv_memory,
-        "--grace",
-        str(options.grace_s),
-    ]
+    arguments += ["--kv-memory", options.kv_memory, "--grace", str(options.grace_s), *options.more]
+    if options.listen is not None:
+        arguments += ["--listen", str(options.listen)]
     if options.weights is not None:
         arguments += ["--weights", options.weights]
     if options.dtype is not None:
         arguments += ["--dtype", options.dtype]
-    return Host(arguments)
+    return Host(arguments, options.place)
+
+
+def lamella(arguments: Sequence[str], place: Place | None = None) -> Program:
+    """Start the client `lamella` with these arguments."""
+    return Program(_chat, ["lamella", *arguments], place)
 
 
 def _node() -> int:
@@ -239,10 +254,24 @@ def _node() -> int:
     return main()
 
 
+def _chat() -> int:
+    from chat.cli import main
+
+    return main()
+
+
+def _enter(namespace: str) -> None:
+    """Go to a network namespace, with all threads that begin from now on."""
+    with Path(f"/run/netns/{namespace}").open() as file:
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.setns(file.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+
 def _become(
     main: Callable[[], int],
     arguments: list[str],
     environment: dict[str, str],
+    namespace: str | None,
     out: Connection,
     err: Connection,
 ) -> None:
@@ -253,6 +282,8 @@ def _become(
     os.dup2(err.fileno(), 2)
     out.close()
     err.close()
+    if namespace is not None:
+        _enter(namespace)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.argv = arguments
     sys.exit(main())

@@ -163,6 +163,23 @@ class Lab:
         router.ip, host.ip = f"5.{number}.0.2", f"192.168.{number}.2"
         return Home(router, host, f"192.168.{number}.1")
 
+    def lan(self, count: int) -> list[Machine]:
+        """Machines of one local network that leads nowhere else; all hear what is sent to a group."""
+        self._count += 1
+        number = self._count
+        switch = self._machine(f"s{number}")
+        switch.command("ip", "link", "add", "br0", "type", "bridge")
+        switch.command("ip", "link", "set", "br0", "up")
+        machines = []
+        for index in range(1, count + 1):
+            machine = self._machine(f"l{number}x{index}")
+            machine.ip = f"192.168.{number}.{index}"
+            self._wire(machine, "eth0", machine.ip, switch, f"port{index}", f"10.{number}.{index}.1")
+            switch.command("ip", "address", "flush", "dev", f"port{index}")
+            switch.command("ip", "link", "set", f"port{index}", "master", "br0")
+            machines.append(machine)
+        return machines
+
     def six(self, home: Home) -> str:
         """Give a home IPv6 too, with no translation but the same closed router; return its machine's address."""
         for name, address, interface in (

@@ -37,6 +37,12 @@ class Announcing(Searching):
     def observe(self, told: object) -> None:
         """Nobody sees this process."""
 
+    def take_aside(self, take: object) -> None:
+        """No datagrams come here."""
+
+    def receives_at(self, addresses: object) -> None:
+        """Datagrams are not sent here."""
+
     def reached_at(self, addresses: object, relays: object) -> None:
         assert isinstance(addresses, tuple) and isinstance(relays, tuple)
         self.announced.append((addresses, relays))

@@ -1,0 +1,173 @@
+"""Whole swarms of real programs on networks of their own: nobody is configured, and everybody finds everybody."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.make_model import write_tiny
+from tests.fakes import chat_folder, hosts
+from tests.fakes.hosts import Host, HostOptions, Place
+from tests.lab.namespaces import SYMMETRIC, Machine, lab, miniupnpd, needs
+from wire.types import Address
+
+pytestmark = needs()
+
+SEEN_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A llama of five layers that can be spoken with."""
+    hosts.fork_server()
+    folder = write_tiny(tmp_path_factory.mktemp("models") / "tiny-llama", "llama", vocab_size=512)
+    return chat_folder.byte_level(folder)
+
+
+class Swarm:
+    """The programs of one test, each with a home of its own."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder = folder
+        self.model = model
+        self.started: list[Host] = []
+
+    def place(self, machine: Machine, name: str) -> Place:
+        home = self.folder / name
+        kinds = {f"XDG_{kind}_HOME": str(home / kind) for kind in ("DATA", "CACHE", "CONFIG")}
+        return Place(namespace=machine.name, environment={**kinds, "LAMELLA_LAN": "yes"})
+
+    def host(self, machine: Machine, layers: str, *more: str) -> Host:
+        place = self.place(machine, f"host-{layers}-{len(self.started)}")
+        options = HostOptions(listen=None, place=place, more=("--no-map", *more))
+        host = hosts.start(self.folder / f"id-{len(self.started)}", self.model, layers, options)
+        self.started.append(host)
+        return host
+
+    def lamella(self, machine: Machine, *words: str, ends_well: bool = True) -> list[dict[str, Any]]:
+        """What `lamella` prints as JSON."""
+        program = hosts.lamella([*words, "--json"], self.place(machine, "client"))
+        try:
+            assert (program.wait(60) == 0) == ends_well, program.stderr
+            lines: list[str | None] = []
+            while (line := program.lines.get(timeout=5)) is not None:
+                lines.append(line)
+            return [json.loads(line) for line in lines if line]
+        finally:
+            program.end()
+
+    def ask(self, machine: Machine, *words: str) -> str:
+        """The answer to a question."""
+        said = self.lamella(machine, "ask", "hello", "--model", str(self.model), "--max-tokens", "12", *words)
+        return "".join(one["text"] for one in said if one["event"] == "text")
+
+    def failure(self, machine: Machine, *words: str) -> dict[str, Any]:
+        """Why there is no answer."""
+        said = self.lamella(machine, "ask", "hello", "--model", str(self.model), *words, ends_well=False)
+        return next(one for one in said if one["event"] == "error")
+
+    def peers(self, machine: Machine, count: int, *words: str) -> list[dict[str, Any]]:
+        """What `lamella peers` shows, once it shows as many."""
+        until = time.monotonic() + SEEN_S
+        while True:
+            (seen,) = self.lamella(machine, "peers", *words)
+            peers: list[dict[str, Any]] = seen["peers"]
+            if len(peers) == count:
+                return peers
+            assert time.monotonic() < until, peers
+
+
+@contextmanager
+def swarm(folder: Path, model: Path) -> Iterator[Swarm]:
+    made = Swarm(folder, model)
+    try:
+        yield made
+    finally:
+        for host in made.started:
+            host.end()
+
+
+def addresses(peers: Sequence[dict[str, Any]]) -> list[str]:
+    return sorted({address for peer in peers for one in peer["slices"] for address in one["addresses"]})
+
+
+@pytest.fixture(scope="module")
+def expected(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What one host that has everything answers."""
+    with lab() as built, swarm(tmp_path_factory.mktemp("whole"), tiny) as made:
+        (alone,) = built.lan(1)
+        host = made.host(alone, "1:5")
+        host.wait_for("ready")
+        return made.ask(alone, "--peer", f"{alone.ip}:7311")
+
+
+def test_on_a_local_network_nobody_needs_to_be_told_anything(
+    tmp_path: Path, tiny: Path, expected: str
+) -> None:
+    with lab() as built, swarm(tmp_path, tiny) as made:
+        one, other, stranger, client = built.lan(4)
+        first, second = made.host(one, "1:3"), made.host(other, "3:5")
+        foreign = made.host(stranger, "1:5", "--network", "other")
+        for host in (first, second, foreign):
+            host.wait_for("ready")
+        assert made.ask(client) == expected
+        assert addresses(made.peers(client, 2)) == [f"{one.ip}:7311", f"{other.ip}:7311"]
+        # Nobody of one network is seen from the other.
+        assert addresses(made.peers(client, 1, "--network", "other")) == [f"{stranger.ip}:7311"]
+
+        # A cable is pulled and put back; everybody finds everybody again.
+        other.command("ip", "link", "set", "eth0", "down")
+        failure = made.failure(client)
+        assert failure["error"] in ("NoRoute", "HostUnreachable"), failure
+        assert "3:5" in failure["message"] or "announced" in failure["message"], failure
+        other.command("ip", "link", "set", "eth0", "up")
+        made.peers(client, 2)
+        assert made.ask(client) == expected
+        assert first.running and second.running
+
+
+def test_hosts_and_clients_behind_routers_that_let_nobody_in_meet_by_a_relay(
+    tmp_path: Path, tiny: Path, expected: str
+) -> None:
+    with lab() as built, swarm(tmp_path, tiny) as made:
+        public, left, right = built.public(), built.home(SYMMETRIC), built.home(SYMMETRIC)
+        known = ("--peer", f"{public.ip}:7311")
+        relay = made.host(public, "1:2", "--relay")
+        hidden = made.host(left.host, "2:5", *known)
+        for host in (relay, hidden):
+            host.wait_for("ready")
+        peers = made.peers(right.host, 2, *known)
+        relayed = f"{public.ip}:7311/via/{relay.peer_id}"
+        assert addresses(peers) == [f"{public.ip}:7311", relayed]
+        assert made.ask(right.host, *known) == expected
+
+
+@pytest.mark.skipif(shutil.which("miniupnpd") is None, reason="miniupnpd is not installed")
+def test_a_host_behind_a_willing_router_is_reached_from_outside(
+    tmp_path: Path, tiny: Path, expected: str
+) -> None:
+    with lab() as built, swarm(tmp_path, tiny) as made:
+        public, home, far = built.public(), built.home(), built.public()
+        with miniupnpd(home, tmp_path):
+            first = made.host(public, "1:3")
+            options = HostOptions(
+                listen=None, place=made.place(home.host, "home"), more=("--peer", f"{public.ip}:7311")
+            )
+            second = hosts.start(tmp_path / "id-home", tiny, "3:5", options)
+            made.started.append(second)
+            for host in (first, second):
+                host.wait_for("ready")
+            peers = made.peers(far, 2, "--peer", f"{public.ip}:7311")
+            assert addresses(peers) == [f"{public.ip}:7311", f"{home.router.ip}:7311"]
+            assert made.ask(far, "--peer", f"{public.ip}:7311") == expected
+            second.end()
+            assert str(Address(home.router.ip, 7311)) not in addresses(
+                made.peers(far, 1, "--peer", f"{public.ip}:7311")
+            )
