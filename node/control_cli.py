@@ -197,4 +197,6 @@ def _add(parser: argparse.ArgumentParser, part: Part) -> None:
     else:
         option = part.name.removesuffix("_s").replace("_", "-")
         name = "SECONDS" if part.name.endswith("_s") else option.upper()
-        parser.add_argument(f"--{option}", dest=part.name, type=kind.typed, metavar=name, help=f"{about} ({kind.words})")
+        parser.add_argument(
+            f"--{option}", dest=part.name, type=kind.typed, metavar=name, help=f"{about} ({kind.words})"
+        )

@@ -6,6 +6,7 @@ and words of the log, come from other machines.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -33,6 +34,7 @@ from node.progress import duration
 _MIB: Final = 1 << 20
 _GAP: Final = "  "
 _NONE: Final = "-"
+_NUMBER: Final = re.compile(r"[0-9][0-9.]*( [A-Za-z]+)?")
 
 
 def lines(record: Any) -> list[str]:
@@ -110,7 +112,7 @@ def _hosting(one: Hosting) -> list[str]:
             "layers": _or_none(each.layers) + (", with the head" if each.head else ""),
             "state": _state(each),
             "numerics": f"{each.dtype or _NONE}, weights {kept}, on {each.device}",
-            "memory": f"{_size(each.weight_bytes)} weights, {_size(each.kv_bytes)} for {each.sessions} sessions",
+            "memory": f"{_size(each.weight_bytes)} weights, {_size(each.kv_bytes)} for {_sessions_word(each.sessions)}",
             "a token": "not measured yet" if each.step_us is None else f"{each.step_us / 1e3:.1f} ms",
         }
         if each.detail:
@@ -175,12 +177,12 @@ def _joined(one: Joined) -> list[str]:
 
 
 def _drain_progress(one: DrainProgress) -> list[str]:
-    return [f"{one.slice}: {one.state.value}, {one.sessions} sessions, {duration(one.left_s)} left"]
+    return [f"{one.slice}: {one.state.value}, {_sessions_word(one.sessions)}, {duration(one.left_s)} left"]
 
 
 def _drained(one: Drained) -> list[str]:
     names = ", ".join(one.slices) or "nothing"
-    return [f"stopped {names}: {one.finished} sessions finished, {one.cut_off} were cut off"]
+    return [f"stopped {names}: {_sessions_word(one.finished)} finished, {one.cut_off} cut off"]
 
 
 def _changed(one: Changed) -> list[str]:
@@ -212,7 +214,7 @@ def _reloaded(one: Reloaded) -> list[str]:
 def _stopping(one: Stopping) -> list[str]:
     if not one.sessions:
         return ["the host stops"]
-    return [f"the host stops: {one.sessions} sessions have {duration(one.grace_s)} to finish"]
+    return [f"the host stops: {_sessions_word(one.sessions)} may take {duration(one.grace_s)} to finish"]
 
 
 _WRITERS: Final[Mapping[type[Any], Callable[[Any], list[str]]]] = {
@@ -241,6 +243,10 @@ def _or_none(value: object) -> str:
     return _NONE if value is None else str(value)
 
 
+def _sessions_word(count: int) -> str:
+    return f"{count} session" + ("" if count == 1 else "s")
+
+
 def _size(size_bytes: int) -> str:
     if size_bytes >= 1024 * _MIB:
         return f"{size_bytes / (1024 * _MIB):.1f} GiB"
@@ -248,4 +254,4 @@ def _size(size_bytes: int) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell == _NONE or cell[:1].isdigit()
+    return cell == _NONE or _NUMBER.fullmatch(cell) is not None

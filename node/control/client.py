@@ -7,8 +7,10 @@ way. An answer nobody takes holds up the others: take them, or leave the request
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -36,6 +38,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 _WAITING: Final = 64
 """Answers to one request that are kept until they are taken; then the host is made to wait."""
+_TRY_AGAIN_S: Final = 0.02
 _START: Final = "start one with `lamella-node --model ...`, or name its socket with --socket"
 
 
@@ -180,7 +183,8 @@ async def connected(
     where = path if path is not None else place.default_path()
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(where, limit=MAX_ANSWER_BYTES)
+            called = await _called(where)
+        reader, writer = await asyncio.open_unix_connection(sock=called, limit=MAX_ANSWER_BYTES)
     except OSError as error:
         raise _unreachable(where, error) from error
     try:
@@ -197,6 +201,24 @@ async def connected(
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(CANCEL_S):
                 await writer.wait_closed()
+
+
+async def _called(where: Path) -> socket.socket:
+    """A socket that is connected. Raises `OSError`.
+
+    asyncio takes the system's "try again", for a host whose queue of callers is full, for a connection.
+    """
+    called = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        called.setblocking(False)
+        while (failure := called.connect_ex(str(where))) == errno.EAGAIN:  # noqa: ASYNC110 - a queue tells nobody of its room
+            await asyncio.sleep(_TRY_AGAIN_S)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
+    except BaseException:
+        called.close()
+        raise
+    return called
 
 
 def decoded(command: Command[Any, P, R], answer: Told | Done) -> Any:

@@ -78,11 +78,12 @@ class Connection:
         """Say why there is no connection, and end it when the client has, or soon."""
         try:
             self._send(protocol.error(None, code, cause, next_step))
+            self._writer.write_eof()
             # A socket that is closed with lines unread may take the answer with it.
             async with asyncio.timeout(HALF_CLOSED_S):
                 while await self._reader.read(_CHUNK_BYTES):
                     pass
-        except (ConnectionError, TimeoutError):
+        except (OSError, TimeoutError):
             self._dropped = True
         finally:
             await self._end()

@@ -1,13 +1,17 @@
-"""The control socket of a running host: takes clients of the same user and gives each a `Connection`."""
+"""The control socket of a running host: takes clients of the same user and gives each a `Connection`.
+
+Connections are accepted here and not by `asyncio.start_unix_server`, which loses one that comes while it is closed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Final, cast
 
 from node.control import place
 from node.control.codes import ErrorCode
@@ -18,6 +22,9 @@ from node.control.errors import CredentialsUnknown
 from node.control.limits import CLOSE_S, MAX_CLIENTS, MAX_REQUEST_BYTES, STALL_S
 
 log = logging.getLogger(__name__)
+
+_TRY_AGAIN_S: Final = 1.0
+"""After the system had no descriptor for a client."""
 
 
 class ControlServer:
@@ -45,10 +52,11 @@ class ControlServer:
         self._read_peer = read_peer
         self._stall_s = stall_s
         self._claim: place.Claim | None = None
-        self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         """Those that were refused too, while they are told so."""
-        self._closing = False
+        self._new: dict[asyncio.Task[None], socket.socket] = {}
+        """Sockets of tasks that have not begun."""
+        self._again: asyncio.TimerHandle | None = None
 
     @property
     def clients(self) -> int:
@@ -62,57 +70,72 @@ class ControlServer:
             HostIsRunning: another host has this socket.
             PlaceUnsafe: other users could replace it.
             PlaceUnusable: it cannot be made there.
-            CredentialsUnknown: this system does not tell who connects, so that nobody could be let in.
         """
-        claim = place.claim(self.path)
-        self._closing = False
-        try:
-            self._server = await asyncio.start_unix_server(
-                self._on_client, sock=claim.listener, limit=MAX_REQUEST_BYTES
-            )
-        finally:
-            if self._server is None:
-                claim.release()
-        self._claim = claim
+        self._claim = place.claim(self.path)
+        self._listen()
 
     async def close(self) -> None:
         """End all connections and take the socket away; requests under way are cancelled. May be called again."""
-        if self._server is None or self._claim is None:
+        claim, self._claim = self._claim, None
+        if claim is None:
             return
-        server, self._server = self._server, None
-        self._closing = True
+        self._deafen(claim)
         try:
-            server.close()
             for task in self._clients:
                 task.cancel()
             if self._clients:
                 await asyncio.wait(self._clients, timeout=2 * CLOSE_S)
         finally:
-            self._claim.release()
-            self._claim = None
+            claim.release()
 
-    def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= 2 * MAX_CLIENTS:
-            writer.transport.abort()
+    def _listen(self) -> None:
+        self._again = None
+        if self._claim is not None:
+            asyncio.get_running_loop().add_reader(self._claim.listener, self._accept, self._claim)
+
+    def _deafen(self, claim: place.Claim) -> None:
+        asyncio.get_running_loop().remove_reader(claim.listener)
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
+    def _accept(self, claim: place.Claim) -> None:
+        """Take one client."""
+        try:
+            accepted, _ = claim.listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # it has gone again
+        except OSError as error:
+            log.warning("no control client can be taken: %s", error)
+            self._deafen(claim)
+            self._again = asyncio.get_running_loop().call_later(_TRY_AGAIN_S, self._listen)
             return
-        connection = Connection(reader, writer, self._handlers, stall_s=self._stall_s)
-        if self._closing:
-            work = connection.refuse(ErrorCode.SHUTTING_DOWN, "the host is ending", "ask again when it runs")
-        elif (why := self._stranger(writer)) is not None:
-            log.warning("a control client was refused: %s", why)
-            work = connection.refuse(ErrorCode.NOT_ALLOWED, why, "ask as the user who runs the host")
-        elif len(self._clients) >= MAX_CLIENTS:
-            cause = f"{MAX_CLIENTS} control clients are connected"
-            work = connection.refuse(ErrorCode.TOO_MANY_CLIENTS, cause, "end one of them")
-        else:
-            work = connection.run()
-        task = asyncio.create_task(work, name="control client")
+        if len(self._clients) >= 2 * MAX_CLIENTS:
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        task = asyncio.create_task(self._serve(accepted), name="control client")
         self._clients.add(task)
+        self._new[task] = accepted
         task.add_done_callback(self._on_gone)
 
-    def _stranger(self, writer: asyncio.StreamWriter) -> str | None:
+    async def _serve(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=accepted, limit=MAX_REQUEST_BYTES)
+        task = asyncio.current_task()
+        if task is not None:
+            self._new.pop(task)
+        connection = Connection(reader, writer, self._handlers, stall_s=self._stall_s)
+        if (why := self._stranger(accepted)) is not None:
+            log.warning("a control client was refused: %s", why)
+            await connection.refuse(ErrorCode.NOT_ALLOWED, why, "ask as the user who runs the host")
+        elif len(self._clients) > MAX_CLIENTS:
+            cause = f"{MAX_CLIENTS} control clients are connected"
+            await connection.refuse(ErrorCode.TOO_MANY_CLIENTS, cause, "end one of them")
+        else:
+            await connection.run()
+
+    def _stranger(self, connected: HasOptions) -> str | None:
         """Why this client has no business here; None when it has."""
-        connected: Any = writer.get_extra_info("socket")
         try:
             peer = self._read_peer(connected)
         except CredentialsUnknown as error:
@@ -123,5 +146,9 @@ class ControlServer:
 
     def _on_gone(self, task: asyncio.Task[None]) -> None:
         self._clients.discard(task)
+        # A task that is cancelled before it has begun closes nothing.
+        accepted = self._new.pop(task, None)
+        if accepted is not None:
+            accepted.close()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a control client ended by a defect of this program", exc_info=error)

@@ -30,11 +30,11 @@ from node.control.errors import (
     OtherVersion,
     Refused,
 )
-from node.control.limits import MAX_ANSWER_BYTES
+from node.control.limits import CANCEL_S, MAX_ANSWER_BYTES
 from node.control.protocol import Done, Told
 from node.control.results import DrainProgress, JoinProgress
-from tests.fakes.control import DEADLINE_S, STATUS as ANSWER
-from tests.fakes.control import IdleHost, serving, short_folder
+from tests.fakes.control import DEADLINE_S, IdleHost, serving, short_folder
+from tests.fakes.control import STATUS as ANSWER
 from tests.fakes.deadline import until
 
 MANY = 300
@@ -144,7 +144,7 @@ async def test_where_nobody_listens_no_host_runs() -> None:
         with pytest.raises(NoHostRuns, match="start one"):
             async with connected(folder / "s"):
                 pytest.fail("there is nobody")
-        with pytest.raises(NoHostRuns, match="cannot be reached"):
+        with pytest.raises(NoHostRuns, match="no host can be reached"):
             async with connected(folder / ("x" * 200)):
                 pytest.fail("there cannot be anybody")
 
@@ -171,7 +171,7 @@ async def test_a_host_that_says_nothing_is_not_waited_for_long(monkeypatch: pyte
         writer.close()
 
     async with stranger(mute) as path, connected(path) as client:
-        with pytest.raises(NoAnswer, match="did not answer within 0.1 s"):
+        with pytest.raises(NoAnswer, match=r"did not answer within 0\.1 s"):
             await client.call(STATUS, NoArguments(), timeout_s=0.1)
 
 
@@ -182,7 +182,7 @@ async def test_a_host_that_ends_is_told_from_one_that_answers() -> None:
             await client.call(STATUS, NoArguments())
         with pytest.raises(ConnectionEnded):
             await client.call(STATUS, NoArguments())
-        assert time.monotonic() - began < client_module.CANCEL_S
+        assert time.monotonic() - began < CANCEL_S
 
 
 @pytest.mark.parametrize(
