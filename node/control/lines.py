@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final, NoReturn
 
 from node.control.codes import ErrorCode
@@ -59,7 +60,9 @@ def load(line: bytes) -> dict[str, Any]:
         BadRequest: it is none, with the code `malformed`.
     """
     try:
-        raw = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        raw = json.loads(
+            line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise malformed("the line is not JSON") from error
     if not isinstance(raw, dict):
@@ -88,6 +91,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands twice")
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too great")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -128,10 +128,12 @@ def short_folder() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def serving(host: IdleHost, **options: Any) -> AsyncIterator[ControlServer]:
+async def serving(
+    host: IdleHost, *, handlers: Handlers | None = None, **options: Any
+) -> AsyncIterator[ControlServer]:
     """The host's control socket, in a folder of its own."""
     with short_folder() as folder:
-        server = ControlServer(folder / "control.sock", host.handlers(), **options)
+        server = ControlServer(folder / "control.sock", handlers or host.handlers(), **options)
         await server.start()
         try:
             yield server

@@ -62,6 +62,4 @@ def _as_client(line: bytes) -> None:
         for command in COMMANDS.values():
             with suppress(Unfit):
                 read(command.result, answer.body)
-    with suppress(ValueError):
-        # A number too great for a float is infinite once read, and is not written again.
-        assert protocol.read_answer(answer.line().encode()) == answer
+    assert protocol.read_answer(answer.line().encode()) == answer

@@ -163,6 +163,26 @@ async def test_a_host_that_takes_no_callers_is_not_waited_for() -> None:
                 pytest.fail("there is no room")
 
 
+async def test_a_host_that_is_busy_with_other_callers_is_called_again() -> None:
+    with (
+        short_folder() as folder,
+        socket.socket(socket.AF_UNIX) as full,
+        socket.socket(socket.AF_UNIX) as first,
+    ):
+        full.bind(str(folder / "s"))
+        full.listen(0)
+        first.connect(str(folder / "s"))
+
+        async def call() -> None:
+            async with connected(folder / "s", timeout_s=DEADLINE_S):
+                pass
+
+        async with asyncio.TaskGroup() as group:
+            calling = group.create_task(call())
+            assert (await asyncio.wait([calling], timeout=0.05))[1] == {calling}
+            full.accept()[0].close()
+
+
 async def test_a_host_that_says_nothing_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "CANCEL_S", 0.05)
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
-from node.control.limits import MAX_MALFORMED, MAX_REQUEST_BYTES, MAX_REQUESTS, MAX_UNREAD_BYTES
+from node.control import connection
+from node.control.arguments import LogsArguments, NoArguments
+from node.control.commands import Handlers, Nothing, Tell
+from node.control.limits import (
+    MAX_ANSWER_BYTES,
+    MAX_MALFORMED,
+    MAX_REQUEST_BYTES,
+    MAX_REQUESTS,
+    MAX_UNREAD_BYTES,
+    STALL_S,
+)
+from node.control.results import Hosting, LogRecord, LogsEnd, Metrics, Status
 from node.control.server import ControlServer
-from tests.fakes.control import IdleHost, RawClient, raw_client, request, serving
+from tests.fakes.control import STATUS, IdleHost, RawClient, raw_client, request, serving
 from tests.fakes.deadline import until
 
 
@@ -198,3 +210,52 @@ async def test_a_client_that_asks_much_and_reads_nothing_is_dropped(host: IdleHo
         await asyncio.wait([flooding])
         if not flooding.cancelled():
             assert isinstance(flooding.exception(), ConnectionError | None)
+
+
+async def test_a_connection_without_a_request_under_way_ends_after_a_time(
+    host: IdleHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "IDLE_S", 0.05)
+    async with serving(host) as server, raw_client(server.path) as busy, raw_client(server.path) as idle:
+        busy.send(request(1, "drain"))
+        await busy.answer()
+        assert await idle.at_end()
+        host.go.set()
+        assert "ok" in await busy.answer()
+        assert await busy.at_end()
+
+
+async def test_what_a_command_does_not_promise_is_not_sent(host: IdleHost) -> None:
+    async def wrong(arguments: NoArguments, tell: Tell[Nothing]) -> Status:
+        return cast("Status", Hosting())
+
+    async def talkative(arguments: NoArguments, tell: Tell[Nothing]) -> Hosting:
+        await tell(cast("Nothing", STATUS))
+        return Hosting()
+
+    async def endless(arguments: LogsArguments, tell: Tell[LogRecord]) -> LogsEnd:
+        await tell(LogRecord(time=0.0, level="info", logger="x", message="x" * MAX_ANSWER_BYTES))
+        return LogsEnd(records=1)
+
+    async def great(arguments: NoArguments, tell: Tell[Nothing]) -> Metrics:
+        return Metrics(values={str(number).zfill(100): 0.0 for number in range(20_000)})
+
+    handlers: Handlers = {"status": wrong, "hosting": talkative, "logs": endless, "metrics": great}
+    async with serving(host, handlers=handlers) as server, raw_client(server.path) as client:
+        for number, command in enumerate(handlers):
+            client.send(request(number, command))
+            assert await client.code() == "internal"
+
+
+async def test_no_more_is_kept_for_a_client_than_the_bound(host: IdleHost) -> None:
+    async def great(arguments: NoArguments, tell: Tell[Nothing]) -> Metrics:
+        return Metrics(values={str(number).zfill(100): 0.0 for number in range(8_000)})
+
+    async with serving(host, handlers={"metrics": great}) as server, raw_client(server.path) as client:
+        client.stop_reading()
+        client.send(*(request(number, "metrics") for number in range(2)))
+        await client.writer.drain()
+        assert server.clients == 1
+        client.send(*(request(number, "metrics") for number in range(2, MAX_REQUESTS)))
+        # Long before it is dropped for being slow.
+        await until(lambda: server.clients == 0, timeout_s=STALL_S / 2)

@@ -50,6 +50,7 @@ def test_a_line_of_the_greatest_length_is_taken() -> None:
         b'{"a":1,"a":2}',
         b'{"a":NaN}',
         b'{"a":-Infinity}',
+        b'{"a":-1e999}',
         b"[" * 9000,
         b'{"a":' * 3000,
         b'{"a":' + b"9" * 5000 + b"}",

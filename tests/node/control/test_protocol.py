@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,17 @@ def test_every_command_can_be_asked_for_by_its_name() -> None:
         line = {"v": 1, "id": 0, "command": name, "arguments": {"model": "m"} if name == "join" else {}}
         asked = protocol.read_request(json.dumps(line).encode())
         assert isinstance(asked, Request) and asked.command is command
+
+
+def test_the_specification_shows_what_is_spoken() -> None:
+    text = (Path(__file__).parents[3] / "specs" / "control.md").read_text(encoding="utf-8")
+    _, spoken, _, refused, _ = text.partition("## Test vectors")[2].split("```")
+    lines = [line.split(" ", 1) for line in spoken.strip().splitlines()]
+    assert {side for side, _ in lines} == {"<", ">"}
+    for side, line in lines:
+        if side == ">":
+            protocol.read_request(line.encode())
+        else:
+            assert protocol.read_answer(line.encode()).line() == line
+    told = [line.split(maxsplit=1) for line in refused.strip().splitlines()]
+    assert [refusal(line.encode()).code.value for _, line in told] == [code for code, _ in told]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import resource
+import socket
 import stat
 import time
 from pathlib import Path
@@ -146,3 +149,23 @@ def test_it_works_on_the_event_loop_hosts_use() -> None:
     with short_folder() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(ask(folder / "s"))
         assert [one.name for one in folder.iterdir()] == ["s.lock"]
+
+
+async def test_a_host_without_descriptors_takes_clients_again_when_it_has_some(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with serving(IdleHost()) as server:
+        with socket.socket(socket.AF_UNIX) as waiting:
+            waiting.setblocking(False)
+            free = os.dup(waiting.fileno())
+            os.close(free)
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+                waiting.connect(str(server.path))
+                await until(lambda: "no control client can be taken" in caplog.text)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await until(lambda: server.clients == 1)
+        async with raw_client(server.path) as client:
+            await _ask(client)
