@@ -38,7 +38,10 @@ def tables() -> dict[str, Callable[[], str]]:
         found[f"messages/{module.rpartition('.')[2]}"] = partial(messages, module)
     for spec in limit_groups():
         found[f"limits/{spec}"] = partial(limit_table, spec)
-    return found
+    # Late, since those are rendered by what is here.
+    from scripts import control_tables
+
+    return found | control_tables.tables()
 
 
 def errors() -> str:
@@ -47,7 +50,7 @@ def errors() -> str:
     for code in codes.Code:
         said = code.explanation
         rows.append((str(code.value), f"`{code.text}`", said.meaning, said.actor, said.advice))
-    return _table(("code", "name", "meaning", "who acts", "next step"), rows)
+    return markdown(("code", "name", "meaning", "who acts", "next step"), rows)
 
 
 def messages(module: str) -> str:
@@ -65,7 +68,7 @@ def messages(module: str) -> str:
         if declaration.has_body:
             said = docs.get((declaration.cls.__name__, "body"), _TENSOR)
             rows.append(("", "", "", "body", "raw bytes after the header", said))
-    parts = [_table(("id", "message", "sender", "field", "type and bounds", "meaning"), rows)]
+    parts = [markdown(("id", "message", "sender", "field", "type and bounds", "meaning"), rows)]
     parts += [_nested_table(name, field) for name, field in nested.items()]
     return "\n\n".join(parts)
 
@@ -106,8 +109,8 @@ def limit_table(spec: str) -> str:
     docs = constant_docs(_source("wire.limits"))
     parts = []
     for title, names in limit_groups()[spec].items():
-        rows = [(f"`{name}`", _amount(name, getattr(limits, name)), docs.get(name, "")) for name in names]
-        parts.append(f"{title}:\n\n{_table(('limit', 'value', 'reason'), rows)}")
+        rows = [(f"`{name}`", amount(name, getattr(limits, name)), docs.get(name, "")) for name in names]
+        parts.append(f"{title}:\n\n{markdown(('limit', 'value', 'reason'), rows)}")
     return "\n\n".join(parts)
 
 
@@ -164,7 +167,7 @@ def _nested_table(name: str, field: Nested) -> str:
     inner: dict[str, Nested] = {}
     rows = [(f"`{key}`", _kind(part, inner), docs.get((name, key), "")) for key, part in field.parts.items()]
     about = _sentence(inspect.getdoc(field.cls) or "")
-    return f"Map `{name}`. {about}\n\n{_table(('field', 'type and bounds', 'meaning'), rows)}"
+    return f"Map `{name}`. {about}\n\n{markdown(('field', 'type and bounds', 'meaning'), rows)}"
 
 
 def _transitions(table: Mapping[tuple[State, Input], State], states: type[State], inputs: type[Input]) -> str:
@@ -173,10 +176,11 @@ def _transitions(table: Mapping[tuple[State, Input], State], states: type[State]
     for one in inputs:
         following = [table.get((state, one)) for state in states]
         rows.append((str(one.value), *("—" if state is None else str(state.value) for state in following)))
-    return _table(("input", *(f"in {state.value}" for state in states)), rows)
+    return markdown(("input", *(f"in {state.value}" for state in states)), rows)
 
 
-def _amount(name: str, value: float) -> str:
+def amount(name: str, value: float) -> str:
+    """A limit in the unit its name says."""
     number = f"{value:,}" if isinstance(value, int) else f"{value:g}"
     if name.endswith(("_S", "_SECONDS")):
         return f"{number} s"
@@ -199,7 +203,8 @@ def _source(module: str) -> str:
     return inspect.getsource(loaded)
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table."""
     ruled = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in ruled)
 

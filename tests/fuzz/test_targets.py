@@ -12,6 +12,7 @@ from tests.fuzz import (
     cbor,
     codec,
     connection,
+    control,
     datagrams,
     discovery,
     frames,
@@ -32,6 +33,7 @@ TARGETS = [
     (datagrams, 2000),
     (texts, 2500),
     (discovery, 1500),
+    (control, 2000),
 ]
 """Each module with `fuzz(data)` and `SEEDS`, and how often it runs here; a fuzzer may run it for ever."""
 INTERESTING = (0x00, 0x01, 0x7F, 0x80, 0xFF, 0x9F, 0xBF, 0x5B, 0xC2, 0xD8, 0xFB, 0x20)
