@@ -243,7 +243,7 @@ def test_who_hands_over_a_forged_record_is_not_heard_for_a_while(wire: Wire) -> 
     one, two = pair(wire)
     store(wire, one, two, FORGED)
     assert ask(wire, one, two, Ping(sender=one.node, serves=False)) is None
-    assert two.counts["throttled"] == 1
+    assert two.counts["muted"] == 1
     wire.now += limits.MUTED_S
     assert ask(wire, one, two, Ping(sender=one.node, serves=False)) is not None
 
