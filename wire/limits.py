@@ -243,16 +243,16 @@ MAX_SOURCES: Final = 4_096
 """Security limit: sources that are counted one by one; the longest silent are forgotten."""
 MUTED_S: Final = 60.0
 """How long an address that sent a forged signature is not listened to; the cost of its next ones is nearly nothing."""
-FORGERS_PER_SOURCE: Final = 16
-"""Security limit: addresses of one source caught forging, after which unknown ones of it have to wait; a thirtieth of
-a second's work. They come back one by one over `MUTED_S`; loopback is exempt."""
-FRUITLESS_BURST: Final = 64
-"""Security limit: records from one address that changed nothing and were answered, or checked in vain, at once: as
-many as a host may have here."""
+VAIN_CHECKS_PER_SOURCE: Final = 16
+"""Security limit: signatures checked in vain within `MUTED_S` for those of one source that never showed a right one."""
+FRUITLESS_BURST: Final = 16
+"""Security limit: answers at once to records from one address that change nothing; an honest host repeats fewer."""
 FRUITLESS_HZ: Final = 4.0
-"""Security limit: the same, per second."""
+"""Security limit: the same, per second; a host whose clock is off needs half of it to be told."""
+FRUITLESS_SHARE: Final = 4
+"""How many times both those have of one source together that never showed a right signature; loopback is exempt."""
 MAX_CONDUCTS: Final = 4_096
-"""Security limit: addresses that have shown a token and are remembered for what they sent."""
+"""Security limit: addresses, and sources, that have shown a token and are remembered for what they sent."""
 MAX_STORED_RECORDS: Final = 20_000
 """Security limit: records one node keeps; about 10 MB."""
 MAX_STORED_PER_KEY: Final = 256

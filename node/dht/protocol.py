@@ -56,6 +56,8 @@ from wire.types import Address
 
 _FOUND_BYTES: Final = HEAD_BYTES + SEAL_BYTES + 60
 """What an answer to `find` takes beside contacts and records."""
+_COUNTED: Final = {one: f"store {one.name.lower()}" for one in Outcome}
+"""What each outcome is counted as."""
 MAX_CONTACTED: Final = 8_192
 """Addresses, and their IP alone, remembered as ones we have sent to; a knock from them proves nothing."""
 KNOCKS_PER_S: Final = 4.0
@@ -248,7 +250,7 @@ class Protocol:
         if not self._tokens.check(store.token, source, now):
             return None
         outcome, changed = self._keep(store.record, source, now)
-        self.counts[f"store {outcome.name.lower()}"] += 1
+        self.counts[_COUNTED[outcome]] += 1
         if changed:
             return outcome
         heard = outcome is not Outcome.REFUSED and self.conducts.fruitless(source, now)
@@ -286,7 +288,7 @@ class Protocol:
             return None
         except BadMessage:
             # Its host has signed it: it may be a later version's, and no forgery.
-            self.conducts.fruitless(source, now)
+            self.conducts.vain(source, now)
             return None
         self.conducts.honest(source, now)
         return record

@@ -1,0 +1,290 @@
+"""Measures what a DHT node pays for what it refuses, kind by kind, and that it keeps none of it.
+
+    python -m scripts.bench.hostile [--count 2000]
+
+Two roads lead a record into a node: a `store`, and an answer to a search. Each kind is measured as a first offence,
+each datagram from an IP never heard of before, and in floods no faster than one sender may send: from one address,
+from many ports of one IP, and from two hundred IPs in turn. All who store have fetched a write token. Beside the first
+offence stands how many checks of an Ed25519 signature it is worth: no node can refuse a good forgery for less than one.
+An answer to a search counts only if it was asked for; its seal is one check, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from crypto.digest import sha256
+from crypto.identity import Identity, verify
+from node.dht.crawl import Rules, Search
+from node.dht.node import DhtNode
+from node.dht.protocol import Protocol
+from node.dht.routing import Families
+from wire import limits
+from wire.cbor import dumps
+from wire.datagrams import HEAD_BYTES, read_head, write_answer, write_request
+from wire.dht_messages import Found, Ping, Pong, Store
+from wire.endpoints import NodeContact, network_tag, node_id_of
+from wire.records import CONTEXT, Lifetime, Record, SliceRecord, sign_record, slice_key
+from wire.tensors import DType
+from wire.types import Address, LayerRange, ModelId
+
+NETWORK: Final = "bench"
+TAG: Final = network_tag(NETWORK)
+HOST: Final = Identity.from_seed(sha256(b"hostile host"))
+HERE: Final = node_id_of(HOST.public_key)
+MODEL: Final = ModelId(sha256(b"bench model"))
+KEY: Final = slice_key(NETWORK, MODEL, 0)
+MANY_IPS: Final = 200
+NEWER: Final = 9
+"""A sequence above that of the record that is there, so that nothing is refused for being older."""
+US: Final = 1e6
+
+Writer = Callable[[bytes], bytes]
+"""Makes a datagram for a sender with this write token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a kind of datagram costs, in us."""
+
+    kind: str
+    first_median: float
+    first_mean: float
+    flood_means: tuple[float, ...]
+    """In floods from one address, from many ports of one IP, and from many IPs."""
+    kept: int
+    """Records that were accepted; beside those that were there before."""
+
+
+def floods(count: int) -> tuple[list[Address], ...]:
+    """The senders of each flood, in turn."""
+    ports = [Address("20.0.0.7", 1024 + number) for number in range(count)]
+    return ports[:1], ports, addresses_of_many_ips(MANY_IPS)
+
+
+def addresses_of_many_ips(count: int) -> list[Address]:
+    """One address each, all in the world."""
+    return [Address(f"{20 + (n >> 16)}.{n >> 8 & 255}.{n & 255}.7", 7311) for n in range(count)]
+
+
+def verification_us(count: int) -> float:
+    """What one check of a signature of a record's length takes: the measure of all else."""
+    message = bytes(200)
+    signature = HOST.sign(CONTEXT, message)
+    return US * statistics.median(
+        _timed(lambda: verify(HOST.public_key, CONTEXT, message, signature)) for _ in range(count)
+    )
+
+
+def slice_record(sequence: int, *, age_s: int = 0) -> SliceRecord:
+    """A record of the bench's model."""
+    issued = int(time.time()) - age_s
+    return SliceRecord(
+        model=MODEL,
+        host=HOST.public_key,
+        layers=LayerRange(0, 4),
+        head=False,
+        num_layers=8,
+        addresses=(Address("203.0.113.7", 7311),),
+        lifetime=Lifetime(sequence=sequence, issued=issued, expires=issued + 600),
+        dtype=DType.BFLOAT16,
+    )
+
+
+def signed(record: Record, network: str = NETWORK) -> bytes:
+    """Its bytes."""
+    return sign_record(record, HOST, network)
+
+
+def forged() -> bytes:
+    """A record that nobody signed, unlike all others."""
+    return signed(slice_record(NEWER))[:-64] + os.urandom(64)
+
+
+def bomb(start: bytes, fill: bytes, *, genuine: bool) -> bytes:
+    """A record that begins like one and goes on as something that is dear to decode."""
+    body = (start + fill * limits.MAX_RECORD_BYTES)[: limits.MAX_RECORD_BYTES - 64]
+    if not genuine:
+        return body + os.urandom(64)
+    return body + HOST.sign(CONTEXT, _framed(body))
+
+
+def _framed(body: bytes) -> bytes:
+    name = NETWORK.encode()
+    return b"".join(len(part).to_bytes(4, "big") + part for part in (name, body))
+
+
+def records() -> dict[str, Callable[[], bytes]]:
+    """Records that no node may take; the ones that are replayed are genuine, and one node has them."""
+    good, older = signed(slice_record(5)), signed(slice_record(4))
+    # As far as the slot, so that all that is read without a decoder is in order.
+    start = signed(slice_record(NEWER))[:84]
+    return {
+        "forged": forged,
+        "foreign (another network's)": lambda: signed(slice_record(NEWER), "other"),
+        "expired": lambda: signed(slice_record(NEWER, age_s=700)),
+        "future": lambda: signed(slice_record(NEWER, age_s=-7200)),
+        "oversized": lambda: good + os.urandom(limits.MAX_RECORD_BYTES - len(good) + 1),
+        "replayed": lambda: good,
+        "replayed, since replaced": lambda: older,
+        "junk": lambda: os.urandom(200),
+        "CBOR bomb": lambda: bomb(b"", b"\x81", genuine=False),
+        "CBOR bomb, begun well": lambda: bomb(start, b"\x81", genuine=False),
+        "CBOR bomb, signed": lambda: bomb(start, b"\x80", genuine=True),
+    }
+
+
+def kinds() -> dict[str, Writer]:
+    """Datagrams for a node: those that need no record, and a `store` of each kind of record."""
+    head = write_request(Ping(sender=HERE, serves=False), tag=TAG, transaction=bytes(8))[:HEAD_BYTES]
+    observed = Address("203.0.113.7", 7311)
+
+    def store(make: Callable[[], bytes], token: bytes) -> bytes:
+        request = Store(sender=HERE, serves=False, token=token, record=bytes(1))
+        data = write_request(request, tag=TAG, transaction=os.urandom(8))
+        # Written by hand: an honest writer makes no request with a record that is too long.
+        return data[:HEAD_BYTES] + dumps([HERE.raw, False, token, make(), bytes(8)])
+
+    made: dict[str, Writer] = {
+        "datagram: junk": lambda _: os.urandom(400),
+        "datagram: of another network": lambda _: write_request(
+            Ping(sender=HERE, serves=True), tag=network_tag("other"), transaction=bytes(8)
+        ),
+        "datagram: answer nobody asked for": lambda token: write_answer(
+            Pong(observed=observed, token=token), HOST, tag=TAG, transaction=os.urandom(8)
+        ),
+        "datagram: CBOR bomb": lambda _: head + b"\x81" * 1200,
+        "datagram: wide CBOR bomb": lambda _: head + dumps([[]] * 1200),
+        "store: spoofed source": lambda _: store(partial(signed, slice_record(NEWER)), os.urandom(8)),
+        **{f"store: {name}": partial(store, make) for name, make in records().items()},
+        "(a ping, which is answered)": lambda _: write_request(
+            Ping(sender=HERE, serves=False), tag=TAG, transaction=os.urandom(8)
+        ),
+    }
+    return made
+
+
+def node_with_a_record() -> Protocol:
+    """A node that holds the newest record."""
+    node = Protocol(Identity.from_seed(sha256(b"node")), NETWORK, random=os.urandom, wall=time.time)
+    record = slice_record(5)
+    node.storage.store(signed(record), record, None, time.time())
+    return node
+
+
+def stores(kind: str, make: Writer, count: int) -> Costs:
+    """The costs of one kind of datagram."""
+
+    def run(senders: list[Address]) -> tuple[list[float], int]:
+        node, costs = node_with_a_record(), []
+        sent = [senders[number % len(senders)] for number in range(count)]
+        datagrams = [make(node.token_for(sender, 0.0)) for sender in sent]
+        for number, (data, sender) in enumerate(zip(datagrams, sent, strict=True)):
+            # As fast as one sender may send, so that no datagram is dropped for its rate.
+            now = number / limits.SOURCE_RATE_HZ
+            costs.append(US * _timed(partial(node.receive, data, sender, now)))
+            node.datagrams_to_send()
+        return costs, len(node.storage) - 1
+
+    first, kept = run(addresses_of_many_ips(count))
+    flooded = [run(senders) for senders in floods(count)]
+    kept += sum(more for _, more in flooded)
+    means = tuple(statistics.fmean(costs) for costs, _ in flooded)
+    return Costs(kind, statistics.median(first), statistics.fmean(first), means, kept)
+
+
+def answers() -> dict[str, Callable[[], tuple[bytes, ...]]]:
+    """What answers to a search may hold: a record, of which each kind is tried."""
+    elsewhere = signed(replace(slice_record(NEWER), model=ModelId(sha256(b"another"))))
+    wanted: dict[str, Callable[[], tuple[bytes, ...]]] = {
+        f"answer: {name}": lambda make=make: (make(),)  # type: ignore[misc]  # a default binds the loop's value
+        for name, make in records().items()
+        if name not in ("oversized", "replayed, since replaced")
+    }
+    wanted["answer: of another key"] = lambda: (elsewhere,)
+    wanted["(an answer without records)"] = lambda: ()
+    return wanted
+
+
+async def search_answers(kind: str, make: Callable[[], tuple[bytes, ...]], count: int) -> Costs:
+    """The costs of answers to searches, each of which asks one node."""
+
+    async def run(senders: list[Address]) -> tuple[list[float], int]:
+        asked: list[tuple[bytes, Address]] = []
+        node = DhtNode(node_with_a_record(), lambda *sent: asked.append(sent), Families())
+        costs, kept = [], 0
+        known = {signed(slice_record(5))}
+        for number in range(count):
+            sender = senders[number % len(senders)]
+            search = Search(KEY, [NodeContact(HERE, sender)], Rules(node.protocol.node))
+            searching = asyncio.create_task(_drain(node, search))
+            await asyncio.sleep(0)
+            found = Found(observed=sender, token=bytes(8), total=1, next=None, contacts=(), records=make())
+            # Who has lied is not asked again; it may still send.
+            transaction = read_head(asked.pop()[0], TAG).transaction if asked else os.urandom(8)
+            data = write_answer(found, HOST, tag=TAG, transaction=transaction)
+            costs.append(US * _timed(partial(node.receive, data, sender)))
+            kept += sum(one not in known for one, _ in search.records.values())
+            searching.cancel()
+            await asyncio.gather(searching, return_exceptions=True)
+            asked.clear()
+        node.close()
+        return costs, kept
+
+    first, kept = await run(addresses_of_many_ips(count))
+    flooded = [await run(senders) for senders in floods(count)]
+    kept += sum(more for _, more in flooded)
+    means = tuple(statistics.fmean(costs) for costs, _ in flooded)
+    return Costs(kind, statistics.median(first), statistics.fmean(first), means, kept)
+
+
+async def _drain(node: DhtNode, search: Search) -> None:
+    async for _ in node.run(search):
+        pass
+
+
+def _timed(act: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def measure(count: int) -> Iterator[Costs]:
+    """Each kind in turn."""
+    for kind, make in kinds().items():
+        yield stores(kind, make, count)
+    for kind, answer in answers().items():
+        yield asyncio.run(search_answers(kind, answer, count))
+
+
+def main() -> int:
+    """Measure and print; 1 when anything was accepted."""
+    parser = argparse.ArgumentParser(description="Measure what a DHT node pays for hostile datagrams.")
+    parser.add_argument("--count", type=int, default=2000)
+    count = parser.parse_args().count
+    check = verification_us(count)
+    print(
+        f"one check of a signature: {check:.0f} us; all else in us, {count} datagrams of each kind and flood"
+    )
+    heads = ("median", "mean", "checks", "address", "ports", "IPs", "kept")
+    print(f"{'':36}{'first':>8}{'':16}{'flood from':>14}\n{'':36}" + "".join(f"{one:>8}" for one in heads))
+    kept = 0
+    for one in measure(count):
+        kept += one.kept
+        means = "".join(f"{mean:8.0f}" for mean in one.flood_means)
+        first = f"{one.first_median:8.0f}{one.first_mean:8.0f}{one.first_median / check:8.2f}"
+        print(f"{one.kind:36}{first}{means}{one.kept:8}", flush=True)
+    return 1 if kept else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
