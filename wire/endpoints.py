@@ -92,7 +92,7 @@ def _unpack(raw: bytes) -> Address:
     if len(raw) == _V4_BYTES:
         if raw[0] == 0 or raw[0] >= 224:
             raise BadMessage("no single machine has this IPv4 address")
-        return Address("%d.%d.%d.%d" % tuple(raw[:-2]), port)
+        return Address(".".join(map(str, raw[:-2])), port)
     v6 = ipaddress.IPv6Address(raw[:-2])
     if v6.is_unspecified or v6.is_multicast or v6.is_link_local or v6.ipv4_mapped is not None:
         raise BadMessage("no single machine has this IPv6 address, or it means nothing elsewhere")

@@ -19,8 +19,6 @@ from wire.types import Address
 Name = TypeVar("Name")
 Kept = TypeVar("Kept")
 _VAIN_HZ: Final = limits.VAIN_CHECKS_PER_SOURCE / limits.MUTED_S
-_SOURCE_BURST: Final = limits.FRUITLESS_SHARE * limits.FRUITLESS_BURST
-_SOURCE_HZ: Final = limits.FRUITLESS_SHARE * limits.FRUITLESS_HZ
 
 
 @dataclass(slots=True)
@@ -107,7 +105,7 @@ class Conducts:
             return False
         if not sender.honest and scope_of(address.ip) is not Scope.MACHINE:
             shared = self._source(address, now).patience
-            if not shared.has(_SOURCE_HZ, _SOURCE_BURST, now):
+            if not shared.has(limits.FRUITLESS_HZ, limits.FRUITLESS_BURST, now):
                 return False
             spent.append(shared)
         for one in spent:
@@ -132,7 +130,7 @@ class Conducts:
         source = self._sources.get(name)
         if source is None:
             checks = _Allowance(limits.VAIN_CHECKS_PER_SOURCE, now)
-            source = self._sources[name] = _Source(checks, _Allowance(_SOURCE_BURST, now))
+            source = self._sources[name] = _Source(checks, _Allowance(limits.FRUITLESS_BURST, now))
         _keep_newest(self._sources, name)
         return source
 

@@ -125,9 +125,20 @@ class Routing:
         return heapq.nsmallest(count, fit, key=lambda one: one.long_id ^ place)
 
     def nearer(self, key: NodeId) -> int:
-        """How many contacts are nearer to a key than this node."""
-        place, ours = int.from_bytes(key.raw, "big"), self.own.distance(key)
-        return sum(one.long_id ^ place < ours for one in self)
+        """How many contacts are nearer to a key than this node. Asked for every record that arrives.
+
+        A contact is nearer if, and only if, our distance to the key has the bit by which the contact first differs from
+        us. That bit is the same for all contacts of a bucket, but for the one that we would be in ourselves.
+        """
+        ours, own = self.own.distance(key), self._table.node.long_id
+        count = 0
+        for bucket in self._table.buckets:
+            low, high = bucket.range
+            if low <= own <= high:
+                count += sum(_differs(ours, one.long_id ^ own) for one in bucket.get_nodes())
+            elif _differs(ours, ((low + high) // 2) ^ own):
+                count += len(bucket)
+        return count
 
     def refresh_targets(self, random: Callable[[int], bytes]) -> list[NodeId]:
         """A random place in each bucket, the fullest last: where a search finds contacts that are lacking."""
@@ -160,3 +171,8 @@ class Routing:
             # What the library has dropped by itself is still counted.
             self._networks = Counter(one.network for one in self if one.network is not None)
         return self._networks[known.network] < limits.TABLE_CONTACTS_PER_NETWORK
+
+
+def _differs(distance: int, other: int) -> bool:
+    """Whether a distance has the highest bit of another."""
+    return bool(distance >> (other.bit_length() - 1) & 1)
