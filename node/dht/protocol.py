@@ -21,7 +21,7 @@ from node.dht.sources import Sources
 from node.dht.storage import RecordStore
 from node.dht.tokens import WriteTokens
 from wire import limits
-from wire.claims import Claim, read_claim
+from wire.claims import read_claim
 from wire.datagrams import (
     HEAD_BYTES,
     SEAL_BYTES,
@@ -264,13 +264,19 @@ class Protocol:
             check_times(claim, wall)
             if self.storage.holds(data, claim):
                 return Outcome.STORED, False
-            outcome = self._judge(claim, network, wall)
+            outcome = self.storage.judge(claim, network, wall)
+            key = claim.key(self.network)
         except Untimely:
             return Outcome.UNTIMELY, False
         except BadMessage:
             return Outcome.REFUSED, False
         if outcome is not Outcome.STORED:
             return outcome, False
+        if not self.conducts.may_check(source, now):
+            self.counts["put off"] += 1
+            return Outcome.REFUSED, False
+        if self.routing.nearer(key) >= limits.STORE_NEARER:
+            return Outcome.TOO_FAR, False
         record = self._check(data, source, now, wall)
         if record is None:
             return Outcome.REFUSED, False
@@ -278,9 +284,6 @@ class Protocol:
 
     def _check(self, data: bytes, source: Address, now: float, wall: float) -> Record | None:
         """The record, if its host signed it: the dear part, for who has shown a token and has not wasted it before."""
-        if not self.conducts.may_check(source, now):
-            self.counts["put off"] += 1
-            return None
         try:
             record = self.reader.read(data, wall)
         except Forged:
@@ -292,12 +295,6 @@ class Protocol:
             return None
         self.conducts.honest(source, now)
         return record
-
-    def _judge(self, claim: Claim, network: bytes | None, wall: float) -> Outcome:
-        outcome = self.storage.judge(claim, network, wall)
-        if outcome is Outcome.STORED and self.routing.nearer(claim.key(self.network)) >= limits.STORE_NEARER:
-            return Outcome.TOO_FAR
-        return outcome
 
     def _probe(self, probe: Probe, source: Address, now: float) -> Probed | None:
         if not self._tokens.check(probe.token, source, now):

@@ -76,6 +76,8 @@ class Routing:
         self._table = _Table(None, limits.BUCKET_SIZE, Node(own.raw))
         self._networks: Counter[bytes] = Counter()
         """Contacts of each network, and some that are gone."""
+        self._bits: Counter[int] | None = None
+        """How many contacts differ from us first in each bit; none when that may have changed."""
 
     def __len__(self) -> int:
         return sum(len(bucket) for bucket in self._table.buckets)
@@ -96,8 +98,10 @@ class Routing:
         """
         if known.id == self.own.raw or not self._has_room(known):
             return None
-        if known.network is not None and self.get(known.contact.node) is None:
-            self._networks[known.network] += 1
+        if self.get(known.contact.node) is None:
+            self._bits = None
+            if known.network is not None:
+                self._networks[known.network] += 1
         return self._table.add_contact(known)
 
     def wants(self, contact: NodeContact) -> bool:
@@ -113,6 +117,7 @@ class Routing:
 
     def remove(self, node: NodeId) -> None:
         """Forget a contact that did not answer; one that waits takes its place."""
+        self._bits = None
         self._table.remove_contact(Node(node.raw))
 
     def nearest(
@@ -130,15 +135,23 @@ class Routing:
         A contact is nearer if, and only if, our distance to the key has the bit by which the contact first differs from
         us. That bit is the same for all contacts of a bucket, but for the one that we would be in ourselves.
         """
-        ours, own = self.own.distance(key), self._table.node.long_id
-        count = 0
+        ours = self.own.distance(key)
+        if self._bits is None:
+            self._bits = self._count_bits()
+        return sum(count for bit, count in self._bits.items() if ours >> bit & 1)
+
+    def _count_bits(self) -> Counter[int]:
+        """How many contacts differ from us first in each bit."""
+        own: int = self._table.node.long_id
+        bits: Counter[int] = Counter()
         for bucket in self._table.buckets:
             low, high = bucket.range
             if low <= own <= high:
-                count += sum(_differs(ours, one.long_id ^ own) for one in bucket.get_nodes())
-            elif _differs(ours, ((low + high) // 2) ^ own):
-                count += len(bucket)
-        return count
+                for one in bucket.get_nodes():
+                    bits[(one.long_id ^ own).bit_length() - 1] += 1
+            elif len(bucket):
+                bits[(((low + high) // 2) ^ own).bit_length() - 1] += len(bucket)
+        return bits
 
     def refresh_targets(self, random: Callable[[int], bytes]) -> list[NodeId]:
         """A random place in each bucket, the fullest last: where a search finds contacts that are lacking."""
@@ -171,8 +184,3 @@ class Routing:
             # What the library has dropped by itself is still counted.
             self._networks = Counter(one.network for one in self if one.network is not None)
         return self._networks[known.network] < limits.TABLE_CONTACTS_PER_NETWORK
-
-
-def _differs(distance: int, other: int) -> bool:
-    """Whether a distance has the highest bit of another."""
-    return bool(distance >> (other.bit_length() - 1) & 1)

@@ -131,9 +131,17 @@ def test_they_are_counted_as_if_one_by_one(place: bytes, shared: int, contacts: 
     mask = (1 << 160 - shared) - 1
     own = int.from_bytes(routing.own.raw, "big")
     key = NodeId(((own & ~mask) | (int.from_bytes(place, "big") & mask)).to_bytes(20, "big"))
-    assert routing.nearer(key) == sum(
-        one.contact.node.distance(key) < routing.own.distance(key) for one in routing
-    )
+    assert nearer_one_by_one(routing, key) == routing.nearer(key)
+    gone = next(iter(routing), None)
+    if gone is not None:
+        routing.remove(gone.contact.node)
+        assert nearer_one_by_one(routing, key) == routing.nearer(key)
+        routing.add(gone)
+        assert nearer_one_by_one(routing, key) == routing.nearer(key)
+
+
+def nearer_one_by_one(routing: Routing, key: NodeId) -> int:
+    return sum(one.contact.node.distance(key) < routing.own.distance(key) for one in routing)
 
 
 def test_every_bucket_is_refreshed_at_a_place_of_its_own() -> None:
