@@ -18,7 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -48,26 +48,56 @@ NEWER: Final = 9
 """A sequence above that of the record that is there, so that nothing is refused for being older."""
 CONTACTS: Final = 400
 """Nodes that are offered to the routing table, which keeps those it has room for."""
-CHECKS: Final = 300
+CHECK_EVERY: Final = 5
+"""Datagrams between two checks of a signature."""
 US: Final = 1e6
+MESSAGE: Final = bytes(200)
+SIGNATURE: Final = HOST.sign(CONTEXT, MESSAGE)
+"""What is checked for comparison, as long as a record."""
 
 Writer = Callable[[bytes], bytes]
 """Makes a datagram for a sender with this write token."""
 
 
+@dataclass(slots=True)
+class Run:
+    """What datagrams cost one after the other, and what a check of a signature did in between, in us."""
+
+    costs: list[float] = field(default_factory=list)
+    checks: list[float] = field(default_factory=list)
+    kept: int = 0
+    """Records that were accepted."""
+
+    def time(self, act: Callable[[], None]) -> None:
+        """Measure one datagram, and now and then a check."""
+        if len(self.costs) % CHECK_EVERY == 0:
+            self.checks.append(_timed(_check))
+        self.costs.append(_timed(act))
+
+    @property
+    def check(self) -> float:
+        """What a check took, in us: the measure of all else, on whatever machine and beside whatever it does."""
+        return statistics.median(self.checks)
+
+    @property
+    def mean(self) -> float:
+        """What a datagram cost, in checks."""
+        return statistics.fmean(self.costs) / self.check
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a kind of datagram costs, in us."""
+    """What a kind of datagram costs."""
 
     kind: str
-    first_median: float
-    first_mean: float
-    flood_means: tuple[float, ...]
-    """In floods from one address, from many ports of one IP, and from many IPs."""
-    check: float
-    """One check of a signature, measured beside."""
-    kept: int
-    """Records that were accepted; beside those that were there before."""
+    first: Run
+    floods: tuple[Run, ...]
+    """From one address, from many ports of one IP, and from many IPs."""
+
+    @property
+    def kept(self) -> int:
+        """Records that were accepted, in all."""
+        return sum(one.kept for one in (self.first, *self.floods))
 
 
 def floods(count: int) -> tuple[list[Address], ...]:
@@ -79,14 +109,6 @@ def floods(count: int) -> tuple[list[Address], ...]:
 def addresses_of_many_ips(count: int) -> list[Address]:
     """One address each, all in the world."""
     return [Address(f"{20 + (n >> 16)}.{n >> 8 & 255}.{n & 255}.7", 7311) for n in range(count)]
-
-
-def check_us() -> float:
-    """What one check of a signature of a record's length takes now: the measure of all else on this machine."""
-    message = bytes(200)
-    signature = HOST.sign(CONTEXT, message)
-    check = partial(verify, HOST.public_key, CONTEXT, message, signature)
-    return US * statistics.median(_timed(check) for _ in range(CHECKS))
 
 
 def slice_record(sequence: int, *, age_s: int = 0) -> SliceRecord:
@@ -200,22 +222,18 @@ def node_with_a_record() -> Protocol:
 def stores(kind: str, make: Writer, count: int) -> Costs:
     """The costs of one kind of datagram."""
 
-    def run(senders: list[Address]) -> tuple[list[float], int]:
-        node, costs = node_with_a_record(), []
+    def run(senders: list[Address]) -> Run:
+        node, run = node_with_a_record(), Run()
         sent = [senders[number % len(senders)] for number in range(count)]
         datagrams = [make(node.token_for(sender, 0.0)) for sender in sent]
         for number, (data, sender) in enumerate(zip(datagrams, sent, strict=True)):
             # As fast as one sender may send, so that no datagram is dropped for its rate.
-            now = number / limits.SOURCE_RATE_HZ
-            costs.append(US * _timed(partial(_arrive, node, data, (sender.ip, sender.port), now)))
+            run.time(partial(_arrive, node, data, (sender.ip, sender.port), number / limits.SOURCE_RATE_HZ))
             node.datagrams_to_send()
-        return costs, len(node.storage) - 1
+        run.kept = len(node.storage) - 1
+        return run
 
-    first, kept = run(addresses_of_many_ips(count))
-    flooded = [run(senders) for senders in floods(count)]
-    kept += sum(more for _, more in flooded)
-    means = tuple(statistics.fmean(costs) for costs, _ in flooded)
-    return Costs(kind, statistics.median(first), statistics.fmean(first), means, check_us(), kept)
+    return Costs(kind, run(addresses_of_many_ips(count)), tuple(map(run, floods(count))))
 
 
 def answers() -> dict[str, Callable[[], tuple[bytes, ...]]]:
@@ -235,10 +253,10 @@ def answers() -> dict[str, Callable[[], tuple[bytes, ...]]]:
 async def search_answers(kind: str, make: Callable[[], tuple[bytes, ...]], count: int) -> Costs:
     """The costs of answers to searches, each of which asks one node."""
 
-    async def run(senders: list[Address]) -> tuple[list[float], int]:
+    async def run(senders: list[Address]) -> Run:
         asked: list[tuple[bytes, Address]] = []
         node = DhtNode(node_with_a_record(), lambda *sent: asked.append(sent), Families())
-        costs, kept = [], 0
+        run = Run()
         for number in range(count):
             sender = senders[number % len(senders)]
             search = Search(KEY, [NodeContact(HERE, sender)], Rules(node.protocol.node))
@@ -248,19 +266,16 @@ async def search_answers(kind: str, make: Callable[[], tuple[bytes, ...]], count
             # Who has lied is not asked again; it may still send.
             transaction = read_head(asked.pop()[0], TAG).transaction if asked else os.urandom(8)
             data = write_answer(found, HOST, tag=TAG, transaction=transaction)
-            costs.append(US * _timed(partial(node.receive, data, sender)))
-            kept += len(search.records)
+            run.time(partial(node.receive, data, sender))
+            run.kept += len(search.records)
             searching.cancel()
             await asyncio.gather(searching, return_exceptions=True)
             asked.clear()
         node.close()
-        return costs, kept
+        return run
 
-    first, kept = await run(addresses_of_many_ips(count))
-    flooded = [await run(senders) for senders in floods(count)]
-    kept += sum(more for _, more in flooded)
-    means = tuple(statistics.fmean(costs) for costs, _ in flooded)
-    return Costs(kind, statistics.median(first), statistics.fmean(first), means, check_us(), kept)
+    first = await run(addresses_of_many_ips(count))
+    return Costs(kind, first, tuple([await run(senders) for senders in floods(count)]))
 
 
 def _arrive(node: Protocol, data: bytes, source: tuple[str, int], now: float) -> None:
@@ -273,11 +288,15 @@ async def _drain(node: DhtNode, search: Search) -> None:
         pass
 
 
+def _check() -> None:
+    verify(HOST.public_key, CONTEXT, MESSAGE, SIGNATURE)
+
+
 def _timed(act: Callable[[], None]) -> float:
-    # The thread's own time: what else the machine does is not the sender's doing.
+    """In us; the thread's own time, since what else the machine does is not the sender's doing."""
     started = time.thread_time()
     act()
-    return time.thread_time() - started
+    return US * (time.thread_time() - started)
 
 
 def measure(count: int) -> Iterator[Costs]:
@@ -293,17 +312,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure what a DHT node pays for hostile datagrams.")
     parser.add_argument("--count", type=int, default=2000)
     count = parser.parse_args().count
-    print(f"us for each of {count} datagrams; a check is that of one signature")
-    heads = ("median", "mean", "check", "checks", "address", "ports", "IPs", "kept")
-    print(f"{'':36}{'first':>8}{'':24}{'flood from':>14}\n{'':36}" + "".join(f"{one:>8}" for one in heads))
+    print(f"{count} datagrams of each kind, in checks of one signature unless said otherwise")
+    heads = ("check us", "first us", "median", "mean", "address", "ports", "IPs", "kept")
+    print(f"{'':52}{'first':>9}{'':9}{'flood from':>18}\n{'':34}" + "".join(f"{one:>9}" for one in heads))
     kept = 0
     for one in measure(count):
         kept += one.kept
-        means = "".join(f"{mean:8.0f}" for mean in one.flood_means)
-        first = (
-            f"{one.first_median:8.0f}{one.first_mean:8.0f}{one.check:8.0f}{one.first_median / one.check:8.2f}"
+        median = statistics.median(one.first.costs)
+        means = "".join(
+            f"{mean:9.2f}"
+            for mean in (median / one.first.check, *(run.mean for run in (one.first, *one.floods)))
         )
-        print(f"{one.kind:36}{first}{means}{one.kept:8}", flush=True)
+        print(f"{one.kind:34}{one.first.check:9.0f}{median:9.0f}{means}{one.kept:9}", flush=True)
     return 1 if kept else 0
 
 
