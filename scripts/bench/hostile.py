@@ -133,14 +133,19 @@ def signed(record: Record, network: str = NETWORK) -> bytes:
 
 def forged() -> bytes:
     """A record that nobody signed, unlike all others."""
-    return signed(slice_record(NEWER))[:-64] + os.urandom(64)
+    return signed(slice_record(NEWER))[:-64] + another_signature()
+
+
+def another_signature() -> bytes:
+    """A signature of something else: random bytes are mostly refused at a glance, for a number that is too large."""
+    return HOST.sign(CONTEXT, os.urandom(8))
 
 
 def bomb(start: bytes, fill: bytes, *, genuine: bool) -> bytes:
     """A record that begins like one and goes on as something that is dear to decode."""
     body = (start + fill * limits.MAX_RECORD_BYTES)[: limits.MAX_RECORD_BYTES - 64]
     if not genuine:
-        return body + os.urandom(64)
+        return body + another_signature()
     return body + HOST.sign(CONTEXT, _framed(body))
 
 
