@@ -45,6 +45,7 @@ HEAD_BYTES: Final = 2 + limits.NETWORK_TAG_BYTES + limits.TRANSACTION_BYTES
 SEAL_BYTES: Final = PUBLIC_KEY_BYTES + SIGNATURE_BYTES
 _CURSORS: Final = 1 << 64
 _MAX_TIME: Final = 1 << 48
+_BOOL: Final = Bool()
 _MAX_TOTAL: Final = limits.MAX_STORED_RECORDS
 
 
@@ -110,7 +111,7 @@ def read_request(data: bytes, head: Head) -> Request:
     read = _REQUESTS.get(head.kind)
     if read is None or len(raw) < 3 or type(raw[-1]) is not bytes:
         raise BadMessage("not a request")
-    request, length = read(_node(raw[0]), Bool().decode(raw[1]), raw)
+    request, length = read(_node(raw[0]), _BOOL.decode(raw[1]), raw)
     if len(raw) != length:
         raise BadMessage("a request with too few or too many arguments")
     return request

@@ -90,10 +90,9 @@ def _unpack(raw: bytes) -> Address:
     if port == 0:
         raise BadMessage("an address has a port")
     if len(raw) == _V4_BYTES:
-        v4 = ipaddress.IPv4Address(raw[:-2])
         if raw[0] == 0 or raw[0] >= 224:
             raise BadMessage("no single machine has this IPv4 address")
-        return Address(str(v4), port)
+        return Address(".".join(map(str, raw[:-2])), port)
     v6 = ipaddress.IPv6Address(raw[:-2])
     if v6.is_unspecified or v6.is_multicast or v6.is_link_local or v6.ipv4_mapped is not None:
         raise BadMessage("no single machine has this IPv6 address, or it means nothing elsewhere")

@@ -32,16 +32,17 @@ def read_flat(data: bytes, start: int, *, most: int) -> list[Flat]:
         raise BadMessage(f"expected an array of at most {most} values")
     values: list[Flat] = []
     for _ in range(count):
-        if at < len(data) and data[at] in (_FALSE, _TRUE):
-            values.append(data[at] == _TRUE)
+        first = data[at] if at < len(data) else _ARRAY << 5
+        if first in (_FALSE, _TRUE):
+            values.append(first == _TRUE)
             at += 1
             continue
         kind, number, at = _head(data, at)
-        if kind == _UINT:
-            values.append(number)
-        elif kind == _BYTES and number <= len(data) - at:
+        if kind == _BYTES and number <= len(data) - at:
             values.append(data[at : at + number])
             at += number
+        elif kind == _UINT:
+            values.append(number)
         else:
             raise BadMessage("expected numbers, bytes and truth values")
     if at != len(data):

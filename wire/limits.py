@@ -242,7 +242,16 @@ SOURCE_BURST: Final = 200
 MAX_SOURCES: Final = 4_096
 """Security limit: sources that are counted one by one; the longest silent are forgotten."""
 MUTED_S: Final = 60.0
-"""How long a source that sent a forged signature is not listened to; the cost of its next ones is nearly nothing."""
+"""How long an address that sent a forged signature is not listened to; the cost of its next ones is nearly nothing."""
+VAIN_CHECKS_PER_SOURCE: Final = 16
+"""Security limit: signatures checked in vain within `MUTED_S` for those of one source that never showed a right one."""
+FRUITLESS_BURST: Final = 64
+"""Security limit: answers at once to records from one address that change nothing, as many as a host may have here.
+The unknown addresses of one source share as many; loopback does not."""
+FRUITLESS_HZ: Final = 4.0
+"""Security limit: the same, per second; a host whose clock is off needs half of it to be told."""
+MAX_CONDUCTS: Final = 4_096
+"""Security limit: addresses, and sources, that have shown a token and are remembered for what they sent."""
 MAX_STORED_RECORDS: Final = 20_000
 """Security limit: records one node keeps; about 10 MB."""
 MAX_STORED_PER_KEY: Final = 256

@@ -17,6 +17,17 @@ from crypto.errors import BadSignature
 from crypto.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, PeerId, peer_id_of, verify
 from wire import limits
 from wire.cbor import canonical, loads
+from wire.claims import (
+    INDEX,
+    INDEX_VALUES,
+    SLICE,
+    SLICE_VALUES,
+    Claim,
+    index_part,
+    index_part_key,
+    read_claim,
+    shard_key,
+)
 from wire.endpoints import NodeId, pack_address, unpack_address
 from wire.errors import BadMessage, InvalidValue
 from wire.fields import DTYPE, WEIGHTS, Bool, UInt
@@ -24,15 +35,10 @@ from wire.tensors import DType, WeightFormat
 from wire.types import Address, LayerRange, ModelId
 
 CONTEXT: Final = "lamella-dht-record/1"
-KEY_CONTEXT: Final = "lamella-dht-key/1"
 WHOLE_MODEL: Final = 0
 """The shard that all hosts of a model announce under, as long as it has room."""
-_SLICE: Final = 1
-_INDEX: Final = 2
 _MAX_TIME: Final = 1 << 48
 _MAX_SHARDS: Final = 1 + limits.MAX_LAYERS // limits.SHARD_LAYERS
-_INDEX_BITS: Final = 6
-"""What is cut off the model id's first byte, so that two bits are left."""
 
 
 class Untimely(BadMessage):
@@ -178,17 +184,17 @@ Record = SliceRecord | IndexRecord
 
 def slice_key(network: str, model: ModelId, shard: int) -> NodeId:
     """The key of one shard of a model."""
-    return _key(network, b"slice", model.digest, shard.to_bytes(2, "big"))
+    return shard_key(network, model.digest, shard)
 
 
 def index_key(network: str, shard: int) -> NodeId:
     """The key of one part of the index of models."""
-    return _key(network, b"index", shard.to_bytes(2, "big"))
+    return index_part_key(network, shard)
 
 
 def index_shard(model: ModelId) -> int:
     """Which part of the index names a model."""
-    return model.digest[0] >> _INDEX_BITS
+    return index_part(model.digest)
 
 
 def block_shards(layers: LayerRange) -> tuple[int, ...]:
@@ -220,27 +226,49 @@ def sign_record(record: Record, identity: Identity, network: str) -> bytes:
     return body + identity.sign(CONTEXT, framed(label(network), body))
 
 
+def claim_of(record: Record) -> Claim:
+    """What a record's first bytes say."""
+    life = record.lifetime
+    times = (life.sequence, life.issued, life.expires)
+    if isinstance(record, IndexRecord):
+        return Claim(INDEX, record.model.digest, record.host, *times)
+    return Claim(SLICE, record.model.digest, record.host, *times, record.shard, record.slot)
+
+
+def check_times(claim: Claim, now: float) -> None:
+    """Raise `Untimely` unless what a record claims counts at `now`, Unix time in seconds.
+
+    Raises `BadMessage` for a life that no record can have.
+    """
+    try:
+        life = Lifetime(sequence=claim.sequence, issued=claim.issued, expires=claim.expires)
+    except InvalidValue as error:
+        raise BadMessage(str(error)) from error
+    life.check(now)
+
+
 def read_record(data: bytes, *, network: str, now: float) -> Record:
-    """Read the bytes of a record that counts at `now`, Unix time in seconds. What is cheap to check is checked first.
+    """Read the bytes of a record that counts at `now`, Unix time in seconds.
+
+    What is cheap to check is checked first, and nothing is decoded that its host has not signed.
 
     Raises:
         Untimely: it has expired, or its issue lies in the future.
-        BadMessage: it is not a record, or not signed for this network by the host it names.
+        Forged: it is not signed for this network by the host it names.
+        BadMessage: it is not a record, whoever signed it.
     """
-    record = parse_record(data, now=now)
+    claim = read_claim(data)
+    check_times(claim, now)
     body, signature = data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:]
     try:
-        verify(record.host, CONTEXT, framed(label(network), body), signature)
+        verify(claim.host, CONTEXT, framed(label(network), body), signature)
     except BadSignature as error:
         raise Forged("a record that its host has not signed for this network") from error
-    return record
+    return parse_record(data)
 
 
-def parse_record(data: bytes, *, now: float | None = None) -> Record:
-    """Read what a record says, its signature unchecked, and its times too unless `now` is given, in Unix seconds.
-
-    Raises `BadMessage`, `Untimely` among them.
-    """
+def parse_record(data: bytes) -> Record:
+    """Read what a record says, its signature and its times unchecked. Raises `BadMessage`."""
     if type(data) is not bytes or not SIGNATURE_BYTES < len(data) <= limits.MAX_RECORD_BYTES:
         raise BadMessage(f"a record has at most {limits.MAX_RECORD_BYTES} bytes")
     body = data[:-SIGNATURE_BYTES]
@@ -251,8 +279,6 @@ def parse_record(data: bytes, *, now: float | None = None) -> Record:
     if read is None or len(raw) != _LENGTHS[raw[0]]:
         raise BadMessage(f"a record of an unknown kind ({raw[0]}) or length")
     try:
-        if now is not None:
-            _lifetime(raw).check(now)
         record = read(raw)
     except InvalidValue as error:
         raise BadMessage(str(error)) from error
@@ -261,19 +287,15 @@ def parse_record(data: bytes, *, now: float | None = None) -> Record:
     return record
 
 
-def _key(network: str, *parts: bytes) -> NodeId:
-    return NodeId(sha256(framed(label(KEY_CONTEXT), label(network), *parts))[: limits.NODE_ID_BYTES])
-
-
 def _encode(record: Record) -> bytes:
     life = record.lifetime
     head = [record.model.digest, record.host]
     times = [life.sequence, life.issued, life.expires, record.state.value]
     if isinstance(record, IndexRecord):
-        return canonical([_INDEX, *head, *times, record.name, record.num_layers])
+        return canonical([INDEX, *head, *times, record.name, record.num_layers])
     return canonical(
         [
-            _SLICE,
+            SLICE,
             *head,
             *times,
             record.shard,
@@ -332,8 +354,8 @@ def _index(raw: Sequence[Any]) -> IndexRecord:
     )
 
 
-_READERS: Final[dict[int, Callable[[Sequence[Any]], Record]]] = {_SLICE: _slice, _INDEX: _index}
-_LENGTHS: Final = {_SLICE: 22, _INDEX: 9}
+_READERS: Final[dict[int, Callable[[Sequence[Any]], Record]]] = {SLICE: _slice, INDEX: _index}
+_LENGTHS: Final = {SLICE: SLICE_VALUES, INDEX: INDEX_VALUES}
 
 
 def _lifetime(raw: Sequence[Any]) -> Lifetime:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import math
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,9 @@ from wire.errors import InvalidValue
 _CID_PREFIX = bytes((0x01, 0x55, 0x12, 0x20))
 """CIDv1, raw codec, sha2-256, 32 bytes (multiformats CID specification)."""
 _MAX_DIGITS = 8
+_BYTE: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_USUAL_V4: Final = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}")
+"""An IPv4 address as the library prints it."""
 
 
 DEFAULT_NETWORK: Final = "main"
@@ -194,6 +198,9 @@ class Sampling:
 
 def _one_spelling(ip: str) -> str:
     """The usual spelling of an IP address. Raises `InvalidValue`."""
+    if _USUAL_V4.fullmatch(ip):
+        # Datagrams come from new addresses at any rate; the library takes twenty times as long.
+        return ip
     try:
         usual = str(ipaddress.ip_address(ip))
     except ValueError as error:

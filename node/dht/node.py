@@ -16,10 +16,11 @@ from node.dht.exchange import Ask, Failure, Reply
 from node.dht.protocol import Protocol
 from node.dht.routing import Families
 from wire import limits
+from wire.claims import read_claim
 from wire.dht_messages import Find, Found, Outcome, Ping, Request, Store, Stored
 from wire.endpoints import NodeContact, NodeId
 from wire.errors import BadMessage
-from wire.records import Record, Untimely
+from wire.records import Forged, Record, Untimely
 from wire.types import Address
 
 REFRESH_AT_ONCE = 3
@@ -207,7 +208,7 @@ class DhtNode:
         search = Search(key, [one.contact for one in near], rules)
         if records:
             here = self.protocol.storage.page(key, 0, 1 << 30, self.protocol.wall())
-            search.add_own(self._read(key, here.records)[0])
+            search.add_own(self._read(key, here.records))
         return search
 
     async def run(self, search: Search) -> AsyncIterator[Record]:
@@ -266,9 +267,12 @@ class DhtNode:
             if result is not Failure.CLOSED and result is not Failure.BUSY:
                 self._remember_dead(candidate.contact)
             return
-        records, lied = self._read(search.key, result.answer.records)
-        if lied:
+        try:
+            records = self._read(search.key, result.answer.records)
+        except BadMessage as error:
             self.protocol.counts["liars"] += 1
+            if isinstance(error, Forged):
+                self.protocol.conducts.forged(candidate.contact.address, self._loop.time())
             self.protocol.routing.remove(candidate.contact.node)
             self._remember_dead(candidate.contact)
             search.failed(candidate, lied=True)
@@ -276,21 +280,21 @@ class DhtNode:
         self.protocol.welcome(result, candidate.contact.address, self._loop.time())
         search.answered(candidate, result.answer, records)
 
-    def _read(self, key: NodeId, datas: Iterable[bytes]) -> tuple[list[tuple[bytes, Record]], bool]:
-        """The records among these that count, and whether one is forged or belongs elsewhere."""
+    def _read(self, key: NodeId, datas: Iterable[bytes]) -> list[tuple[bytes, Record]]:
+        """The records among these that count now.
+
+        Raises `BadMessage` if one is none or belongs elsewhere, `Forged` if one is not its host's.
+        """
         records = []
         for data in datas:
+            if read_claim(data).key(self.protocol.network) != key:
+                raise BadMessage("a record of another key")
             try:
-                record = self.protocol.reader.read(data, self.protocol.wall())
+                records.append((data, self.protocol.reader.read(data, self.protocol.wall())))
             except Untimely:
                 # It may have been fine by the clock of whoever sent it.
                 continue
-            except BadMessage:
-                return [], True
-            if record.key(self.protocol.network) != key:
-                return [], True
-            records.append((data, record))
-        return records, False
+        return records
 
     def _usable(self, contact: NodeContact) -> bool:
         if not self.families.allow(contact.address.ip):

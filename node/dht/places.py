@@ -13,6 +13,8 @@ from functools import lru_cache
 _SHARED = ipaddress.IPv4Network("100.64.0.0/10")
 """RFC 6598: behind a provider's translator."""
 _REMEMBERED = 8_192
+_MIXED_OCTETS = frozenset((0, 10, 100, 127, 169, 172, 192, 198, 203, *range(224, 256)))
+"""First bytes of the IPv4 addresses of which not all are of the world."""
 
 
 class Scope(IntEnum):
@@ -26,6 +28,9 @@ class Scope(IntEnum):
 @lru_cache(maxsize=_REMEMBERED)
 def scope_of(ip: str) -> Scope:
     """Where an address lies."""
+    if not is_v6(ip) and _packed(ip)[0] not in _MIXED_OCTETS:
+        # Who forges his address sends from a new one each time: what is plain is told without the library.
+        return Scope.WORLD
     address = ipaddress.ip_address(ip)
     if address.is_loopback:
         return Scope.MACHINE
@@ -37,14 +42,14 @@ def scope_of(ip: str) -> Scope:
 @lru_cache(maxsize=_REMEMBERED)
 def network_of(ip: str) -> bytes:
     """The /24 of an IPv4 address, the /48 of an IPv6 one."""
-    packed = ipaddress.ip_address(ip).packed
+    packed = _packed(ip)
     return packed[:3] if len(packed) == 4 else packed[:6]
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def source_of(ip: str) -> bytes:
     """What counts as one sender: an IPv4 address, the /64 of an IPv6 one."""
-    packed = ipaddress.ip_address(ip).packed
+    packed = _packed(ip)
     return packed if len(packed) == 4 else packed[:8]
 
 
@@ -61,6 +66,11 @@ def may_tell(source: str, told: str) -> bool:
 def is_v6(ip: str) -> bool:
     """Whether an address is of IPv6."""
     return ":" in ip
+
+
+def _packed(ip: str) -> bytes:
+    """The bytes of an address, which `Address` has checked."""
+    return ipaddress.ip_address(ip).packed if is_v6(ip) else bytes(map(int, ip.split(".")))
 
 
 def _is_documentation(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 
 from crypto.identity import Identity
 from node.dht.admission import Challenges
+from node.dht.conduct import Conducts
 from node.dht.exchange import Ask, Exchange, Failure, Reply
 from node.dht.places import limited_network, may_tell
 from node.dht.reading import RecordReader
@@ -20,6 +21,7 @@ from node.dht.sources import Sources
 from node.dht.storage import RecordStore
 from node.dht.tokens import WriteTokens
 from wire import limits
+from wire.claims import read_claim
 from wire.datagrams import (
     HEAD_BYTES,
     SEAL_BYTES,
@@ -49,11 +51,13 @@ from wire.dht_messages import (
 )
 from wire.endpoints import NodeContact, NodeId, network_tag, node_id_of, pack_contact
 from wire.errors import BadMessage, InvalidValue
-from wire.records import Forged, Record, Untimely, parse_record
+from wire.records import Forged, Record, Untimely, check_times
 from wire.types import Address
 
 _FOUND_BYTES: Final = HEAD_BYTES + SEAL_BYTES + 60
 """What an answer to `find` takes beside contacts and records."""
+_COUNTED: Final = {one: f"store {one.name.lower()}" for one in Outcome}
+"""What each outcome is counted as."""
 MAX_CONTACTED: Final = 8_192
 """Addresses, and their IP alone, remembered as ones we have sent to; a knock from them proves nothing."""
 KNOCKS_PER_S: Final = 4.0
@@ -101,6 +105,7 @@ class Protocol:
         self.on_observed: Callable[[Address, Address], None] = lambda *_: None
         """Called with where a node sees us, and that node's address."""
         self.counts = self.exchange.counts
+        self.conducts = Conducts()
         self._tokens = WriteTokens(random, now)
         self._sources = Sources()
         self._challenges = Challenges()
@@ -110,6 +115,9 @@ class Protocol:
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram. Never raises for what is in it."""
+        if self.conducts.muted(source, now):
+            self.counts["muted"] += 1
+            return
         if not self._sources.allow(source.ip, now):
             self.counts["throttled"] += 1
             return
@@ -123,7 +131,7 @@ class Protocol:
                 self._answer(read_request(data, head), data, head, source, now)
         except Forged:
             self.counts["forged"] += 1
-            self._sources.mute(source.ip, now)
+            self.conducts.forged(source, now)
         except (BadMessage, InvalidValue):
             self.counts["refused"] += 1
 
@@ -208,8 +216,7 @@ class Protocol:
                 return self._find(request, answer_room(request_bytes), source, now)
             case Store():
                 outcome = self._store(request, source, now)
-                if outcome in (Outcome.BAD_TOKEN, Outcome.REFUSED):
-                    # No honest node is helped by an answer, and its signature costs more than all the rest.
+                if outcome is None:
                     return None
                 return Stored(observed=source, outcome=outcome, time=int(self.wall()))
             case Reach():
@@ -238,37 +245,56 @@ class Protocol:
             records=page.records,
         )
 
-    def _store(self, store: Store, source: Address, now: float) -> Outcome:
-        """What is cheap is checked first; a signature only for who receives at its address."""
+    def _store(self, store: Store, source: Address, now: float) -> Outcome | None:
+        """What became of a record; none when no honest node is helped by an answer, whose signature is dear."""
         if not self._tokens.check(store.token, source, now):
-            return Outcome.BAD_TOKEN
-        outcome = self._keep(store.record, limited_network(source.ip), source, now)
-        self.counts[f"store {outcome.name.lower()}"] += 1
-        return outcome
+            return None
+        outcome, changed = self._keep(store.record, source, now)
+        self.counts[_COUNTED[outcome]] += 1
+        if changed:
+            return outcome
+        heard = outcome is not Outcome.REFUSED and self.conducts.fruitless(source, now)
+        return outcome if heard else None
 
-    def _keep(self, data: bytes, network: bytes | None, source: Address, now: float) -> Outcome:
-        wall = self.wall()
+    def _keep(self, data: bytes, source: Address, now: float) -> tuple[Outcome, bool]:
+        """Keep a record if it is one; say what became of it, and whether that is anything new. Cheap checks first."""
+        wall, network = self.wall(), limited_network(source.ip)
         try:
-            record = self.reader.known(data) or parse_record(data, now=wall)
-            record.lifetime.check(wall)
-            outcome = self._judge(record, network, wall)
-            if outcome is Outcome.STORED and not self.storage.holds(data, record):
-                record = self.reader.read(data, wall)
-                outcome = self.storage.store(data, record, network, wall)
-        except Forged:
-            self._sources.mute(source.ip, now)
-            return Outcome.REFUSED
+            claim = read_claim(data)
+            check_times(claim, wall)
+            if self.storage.holds(data, claim):
+                return Outcome.STORED, False
+            outcome = self.storage.judge(claim, network, wall)
+            key = claim.key(self.network)
         except Untimely:
-            return Outcome.UNTIMELY
+            return Outcome.UNTIMELY, False
         except BadMessage:
-            return Outcome.REFUSED
-        return outcome
+            return Outcome.REFUSED, False
+        if outcome is not Outcome.STORED:
+            return outcome, False
+        if not self.conducts.may_check(source, now):
+            self.counts["put off"] += 1
+            return Outcome.REFUSED, False
+        if self.routing.nearer(key) >= limits.STORE_NEARER:
+            return Outcome.TOO_FAR, False
+        record = self._check(data, source, now, wall)
+        if record is None:
+            return Outcome.REFUSED, False
+        return self.storage.store(data, record, network, wall), True
 
-    def _judge(self, record: Record, network: bytes | None, wall: float) -> Outcome:
-        outcome = self.storage.judge(record, network, wall)
-        if outcome is Outcome.STORED and self.routing.nearer(record.key(self.network)) >= limits.STORE_NEARER:
-            return Outcome.TOO_FAR
-        return outcome
+    def _check(self, data: bytes, source: Address, now: float, wall: float) -> Record | None:
+        """The record, if its host signed it: the dear part, for who has shown a token and has not wasted it before."""
+        try:
+            record = self.reader.read(data, wall)
+        except Forged:
+            self.conducts.forged(source, now)
+            return None
+        except BadMessage:
+            # Its host has signed it: it may be a later version's, and no forgery.
+            self.conducts.vain(source, now)
+            return None
+        self.conducts.honest(source, now)
+        return record
 
     def _probe(self, probe: Probe, source: Address, now: float) -> Probed | None:
         if not self._tokens.check(probe.token, source, now):

@@ -76,6 +76,8 @@ class Routing:
         self._table = _Table(None, limits.BUCKET_SIZE, Node(own.raw))
         self._networks: Counter[bytes] = Counter()
         """Contacts of each network, and some that are gone."""
+        self._bits: Counter[int] | None = None
+        """How many contacts differ from us first in each bit; none when that may have changed."""
 
     def __len__(self) -> int:
         return sum(len(bucket) for bucket in self._table.buckets)
@@ -96,8 +98,10 @@ class Routing:
         """
         if known.id == self.own.raw or not self._has_room(known):
             return None
-        if known.network is not None and self.get(known.contact.node) is None:
-            self._networks[known.network] += 1
+        if self.get(known.contact.node) is None:
+            self._bits = None
+            if known.network is not None:
+                self._networks[known.network] += 1
         return self._table.add_contact(known)
 
     def wants(self, contact: NodeContact) -> bool:
@@ -113,6 +117,7 @@ class Routing:
 
     def remove(self, node: NodeId) -> None:
         """Forget a contact that did not answer; one that waits takes its place."""
+        self._bits = None
         self._table.remove_contact(Node(node.raw))
 
     def nearest(
@@ -125,9 +130,28 @@ class Routing:
         return heapq.nsmallest(count, fit, key=lambda one: one.long_id ^ place)
 
     def nearer(self, key: NodeId) -> int:
-        """How many contacts are nearer to a key than this node."""
-        place, ours = int.from_bytes(key.raw, "big"), self.own.distance(key)
-        return sum(one.long_id ^ place < ours for one in self)
+        """How many contacts are nearer to a key than this node. Asked for every record that arrives.
+
+        A contact is nearer if, and only if, our distance to the key has the bit by which the contact first differs from
+        us. That bit is the same for all contacts of a bucket, but for the one that we would be in ourselves.
+        """
+        ours = self.own.distance(key)
+        if self._bits is None:
+            self._bits = self._count_bits()
+        return sum(count for bit, count in self._bits.items() if ours >> bit & 1)
+
+    def _count_bits(self) -> Counter[int]:
+        """How many contacts differ from us first in each bit."""
+        own: int = self._table.node.long_id
+        bits: Counter[int] = Counter()
+        for bucket in self._table.buckets:
+            low, high = bucket.range
+            if low <= own <= high:
+                for one in bucket.get_nodes():
+                    bits[(one.long_id ^ own).bit_length() - 1] += 1
+            elif len(bucket):
+                bits[(((low + high) // 2) ^ own).bit_length() - 1] += len(bucket)
+        return bits
 
     def refresh_targets(self, random: Callable[[int], bytes]) -> list[NodeId]:
         """A random place in each bucket, the fullest last: where a search finds contacts that are lacking."""

@@ -1,4 +1,4 @@
-"""How much each sender may send, and who is not listened to at all."""
+"""How much each sender may send, whatever it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from wire import limits
 class _Bucket:
     tokens: float
     filled_at: float
-    muted_until: float = 0.0
 
 
 class Sources:
@@ -30,8 +29,6 @@ class Sources:
         if scope_of(ip) is Scope.MACHINE:
             return True
         bucket = self._bucket(ip, now)
-        if now < bucket.muted_until:
-            return False
         gained = (now - bucket.filled_at) * limits.SOURCE_RATE_HZ
         bucket.tokens = min(limits.SOURCE_BURST, bucket.tokens + gained)
         bucket.filled_at = now
@@ -39,11 +36,6 @@ class Sources:
             return False
         bucket.tokens -= 1
         return True
-
-    def mute(self, ip: str, now: float) -> None:
-        """Do not listen to `ip` for a while. Only for what its sender has proven to come from there."""
-        if scope_of(ip) is not Scope.MACHINE:
-            self._bucket(ip, now).muted_until = now + limits.MUTED_S
 
     def _bucket(self, ip: str, now: float) -> _Bucket:
         source = source_of(ip)

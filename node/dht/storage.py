@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from wire import limits
+from wire.claims import INDEX, Claim
 from wire.dht_messages import Outcome
 from wire.endpoints import NodeId
-from wire.records import IndexRecord, Record, position
+from wire.records import Record, claim_of, position
 
 _CBOR_HEAD_BYTES: Final = 3
 """What a record takes in an answer beside its own bytes."""
@@ -65,34 +66,36 @@ class RecordStore:
     def __len__(self) -> int:
         return self._size
 
-    def judge(self, record: Record, network: bytes | None, now: float) -> Outcome:
-        """What would become of a record if it were stored now; `STORED` also when it is here already.
+    def judge(self, claim: Claim, network: bytes | None, now: float) -> Outcome:
+        """What would become of a record that claims this if it were stored now.
 
         `network` is where it comes from, none where limits do not hold (`places.limited_network`).
         """
         self.expire(now)
-        shelf = self._shelves.get(record.key(self._network))
-        old = shelf.entries.get(record.place) if shelf is not None else None
+        shelf = self._shelves.get(claim.key(self._network))
+        old = shelf.entries.get(claim.place) if shelf is not None else None
         if old is not None:
-            newer = record.lifetime.sequence > old.record.lifetime.sequence
-            same = record == old.record
-            return Outcome.STORED if newer or same else Outcome.STALE
+            return Outcome.STORED if claim.sequence > old.record.lifetime.sequence else Outcome.STALE
         full = (
             self._size >= limits.MAX_STORED_RECORDS
-            or self._by_host[record.host] >= limits.MAX_STORED_PER_HOST
+            or self._by_host[claim.host] >= limits.MAX_STORED_PER_HOST
             or (network is not None and self._by_network[network] >= limits.MAX_STORED_PER_NETWORK)
-            or (shelf is not None and _is_full(shelf, record, network))
+            or (shelf is not None and _is_full(shelf, claim, network))
         )
         return Outcome.FULL if full else Outcome.STORED
 
     def store(self, data: bytes, record: Record, network: bytes | None, now: float) -> Outcome:
-        """Keep a record that has been read and checked, if `judge` lets it."""
-        outcome = self.judge(record, network, now)
+        """Keep a record that has been read and checked, if `judge` lets it. One that is here already is stored too."""
+        self.expire(now)
+        key = record.key(self._network)
+        shelf = self._shelves.get(key) or _Shelf()
+        old = shelf.entries.get(record.place)
+        if old is not None and old.record == record:
+            return Outcome.STORED
+        outcome = self.judge(claim_of(record), network, now)
         if outcome is not Outcome.STORED:
             return outcome
-        key = record.key(self._network)
-        shelf = self._shelves.setdefault(key, _Shelf())
-        old = shelf.entries.get(record.place)
+        shelf = self._shelves.setdefault(key, shelf)
         if old is not None:
             self._forget(key, record.place)
             shelf = self._shelves.setdefault(key, _Shelf())
@@ -136,10 +139,10 @@ class RecordStore:
         shelf = self._shelves.get(key)
         return [one.record for one in shelf.entries.values()] if shelf is not None else []
 
-    def holds(self, data: bytes, record: Record) -> bool:
-        """Whether exactly these bytes are kept."""
-        shelf = self._shelves.get(record.key(self._network))
-        entry = shelf.entries.get(record.place) if shelf is not None else None
+    def holds(self, data: bytes, claim: Claim) -> bool:
+        """Whether exactly these bytes, which claim this, are kept."""
+        shelf = self._shelves.get(claim.key(self._network))
+        entry = shelf.entries.get(claim.place) if shelf is not None else None
         return entry is not None and entry.data == data
 
     def expire(self, now: float) -> None:
@@ -170,13 +173,13 @@ class RecordStore:
                 del counter[name]
 
 
-def _is_full(shelf: _Shelf, record: Record, network: bytes | None) -> bool:
+def _is_full(shelf: _Shelf, claim: Claim, network: bytes | None) -> bool:
     """Whether a key has no room for one more record."""
     if len(shelf.entries) >= limits.MAX_STORED_PER_KEY:
         return True
     if network is not None and shelf.by_network[network] >= limits.MAX_STORED_PER_KEY_AND_NETWORK:
         return True
-    if not isinstance(record, IndexRecord):
+    if claim.kind != INDEX:
         return False
-    alike = sum(one.record.model == record.model for one in shelf.entries.values())
+    alike = sum(one.record.model.digest == claim.model for one in shelf.entries.values())
     return alike >= limits.MAX_INDEX_PER_MODEL

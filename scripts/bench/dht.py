@@ -3,7 +3,7 @@
     python -m scripts.bench.dht [--nodes 50] [--hosts 20]
 
 All nodes share this process and its one thread, so that a search pays for the work of all whom it asks. Each seeker
-forgets which signatures it has checked before it searches. Then what hostile datagrams cost is measured, kind by kind.
+forgets which signatures it has checked before it searches. What hostile datagrams cost, `scripts.bench.hostile` says.
 """
 
 from __future__ import annotations
@@ -15,25 +15,22 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from crypto.digest import sha256
 from crypto.identity import Identity
 from node.dht.announcing import SliceOffer
-from node.dht.protocol import Protocol
 from node.dht.reading import RecordReader
 from node.dht.service import Directory, Options
 from node.dht.sockets import Sockets
 from scripts.dht_world.liars import Liar, Lie, Ring
 from scripts.dht_world.world import NETWORK
-from wire.cbor import dumps
-from wire.datagrams import HEAD_BYTES, write_answer, write_request
-from wire.dht_messages import Ping, Pong, Store
-from wire.endpoints import NodeId, network_tag, node_id_of
-from wire.records import Lifetime, SliceRecord, sign_record, slice_key
+from wire.datagrams import write_request
+from wire.dht_messages import Ping
+from wire.endpoints import network_tag, node_id_of
+from wire.records import slice_key
 from wire.tensors import DType
 from wire.types import Address, LayerRange, ModelId
 
@@ -187,75 +184,6 @@ async def loopback(nodes: int, hosts: int) -> list[Figures]:
     return figures
 
 
-def hostile() -> None:
-    """What a node pays for what it refuses, and that it keeps none of it."""
-    now = int(time.time())
-    node = Protocol(identity(1), NETWORK, random=os.urandom, wall=time.time)
-    asker, source = identity(2), Address("127.0.0.1", 9)
-    tag = network_tag(NETWORK)
-    here = NodeId(sha256(asker.public_key)[:20])
-    token = node.token_for(source, 0.0)
-    record = SliceRecord(
-        model=MODEL,
-        host=asker.public_key,
-        layers=LayerRange(0, 4),
-        head=False,
-        num_layers=8,
-        addresses=(source,),
-        lifetime=Lifetime(sequence=1, issued=now, expires=now + 600),
-        dtype=DType.BFLOAT16,
-    )
-    good = sign_record(record, asker, NETWORK)
-    old = replace(record, lifetime=Lifetime(sequence=1, issued=now - 700, expires=now - 100))
-    early = replace(record, lifetime=Lifetime(sequence=1, issued=now + 7200, expires=now + 7800))
-
-    def store(data: bytes, shown: bytes = token) -> bytes:
-        request = Store(sender=here, serves=False, token=shown, record=data)
-        return write_request(request, tag=tag, transaction=os.urandom(8))
-
-    head = write_request(Ping(sender=here, serves=False), tag=tag, transaction=bytes(8))[:HEAD_BYTES]
-    kinds: dict[str, Callable[[], bytes]] = {
-        "junk": lambda: os.urandom(400),
-        "another network": lambda: write_request(
-            Ping(sender=here, serves=True), tag=network_tag("other"), transaction=bytes(8)
-        ),
-        "an answer nobody asked for": lambda: write_answer(
-            Pong(observed=source, token=token), asker, tag=tag, transaction=os.urandom(8)
-        ),
-        "a CBOR bomb": lambda: head + b"\x81" * 1200,
-        "a wide CBOR bomb": lambda: head + dumps([[]] * 1200),
-        "a record with a forged source": lambda: store(good, bytes(8)),
-        "an expired record": lambda: store(sign_record(old, asker, NETWORK)),
-        "a future record": lambda: store(sign_record(early, asker, NETWORK)),
-        "an oversized record": lambda: store(good + bytes(300)),
-        "a forged record": lambda: store(good[:-1] + bytes((good[-1] ^ 1,))),
-        "a foreign record": lambda: store(sign_record(record, asker, "other")),
-    }
-    count = 300
-    for number, (name, make) in enumerate(kinds.items()):
-        datagrams = [make() for _ in range(count)]
-        best = min(_cost(node, datagrams, source) for _ in range(5))
-        # From the world a sender has a rate, and after a forgery is not heard; this machine's are not held to that.
-        outside = Address(f"203.0.{number}.9", 9)
-        shown = node.token_for(outside, 0.0)
-        flood = [data.replace(token, shown) for data in datagrams]
-        node.receive(flood[0], outside, 0.0)
-        at_rate = _cost(node, flood, outside)
-        print(
-            f"{name}: {1e6 * best / count:.0f} us each; {1e6 * at_rate / count:.0f} us in a flood from one address; "
-            f"{len(node.storage)} kept"
-        )
-
-
-def _cost(node: Protocol, datagrams: list[bytes], source: Address) -> float:
-    started = time.perf_counter()
-    for data in datagrams:
-        node.receive(data, source, 0.0)
-    took = time.perf_counter() - started
-    node.datagrams_to_send()
-    return took
-
-
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure the DHT on this machine.")
@@ -264,7 +192,6 @@ def main() -> int:
     options = parser.parse_args()
     asyncio.run(loopback(options.nodes, options.hosts))
     asyncio.run(besieged(options.nodes, options.hosts))
-    hostile()
     return 0
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.dht.places import Scope, is_v6, limited_network, may_tell, network_of, scope_of, source_of
 
@@ -28,6 +32,20 @@ from node.dht.places import Scope, is_v6, limited_network, may_tell, network_of,
 def test_an_address_has_its_scope(ip: str, scope: Scope) -> None:
     assert scope_of(ip) is scope
     assert (limited_network(ip) is None) is (scope is not Scope.WORLD)
+
+
+@given(st.ip_addresses() | st.ip_addresses(v=4))
+def test_what_the_library_calls_private_is_not_of_the_world_and_the_bytes_are_its_own(
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    text = str(ip)
+    examples = ("192.0.2.", "198.51.100.", "203.0.113.", "198.18.", "198.19.", "2001:db8:")
+    nobodys = (
+        ip.is_private or ip.is_loopback or ip.is_link_local or ip in ipaddress.ip_network("100.64.0.0/10")
+    )
+    assert (scope_of(text) is Scope.WORLD) is (not nobodys or text.startswith(examples))
+    assert network_of(text) == ip.packed[: 3 if ip.version == 4 else 6]
+    assert source_of(text) == ip.packed[: 4 if ip.version == 4 else 8]
 
 
 def test_networks_are_24_and_48_bits_and_senders_32_and_64() -> None:

@@ -243,9 +243,18 @@ def test_who_hands_over_a_forged_record_is_not_heard_for_a_while(wire: Wire) -> 
     one, two = pair(wire)
     store(wire, one, two, FORGED)
     assert ask(wire, one, two, Ping(sender=one.node, serves=False)) is None
-    assert two.counts["throttled"] == 1
+    assert two.counts["muted"] == 1
     wire.now += limits.MUTED_S
     assert ask(wire, one, two, Ping(sender=one.node, serves=False)) is not None
+
+
+def test_nobody_pays_for_a_forgery_that_came_from_another_port_of_his_ip(wire: Wire) -> None:
+    one, two = pair(wire)
+    beside = Address(wire.where(one).ip, 9)
+    forged = Store(sender=one.node, serves=False, token=two.token_for(beside, 0.0), record=FORGED)
+    two.receive(write_request(forged, tag=TAG, transaction=bytes(8)), beside, 0.0)
+    assert two.conducts.muted(beside, 0.0)
+    assert store(wire, one, two, signed(1)) is Outcome.STORED
 
 
 def test_another_network_hears_nothing(wire: Wire) -> None:
@@ -372,7 +381,7 @@ def test_no_datagram_raises_or_is_answered_with_more_than_thrice_its_bytes(body:
 
 
 def test_hostile_datagrams_cost_little(wire: Wire) -> None:
-    """Generous, for a busy machine; `scripts.bench.dht` measures it."""
+    """Generous, for a busy machine; `scripts.bench.hostile` measures it."""
     one, two = pair(wire)
     head = write_request(Ping(sender=one.node, serves=False), tag=TAG, transaction=bytes(8))[:HEAD_BYTES]
     hostile = [

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.dht.routing import Families, KnownNode, Routing
 from tests.fakes.records import identity
@@ -110,6 +114,34 @@ def test_nearer_contacts_are_counted() -> None:
     routing = full(50)
     assert routing.nearer(OWN) == 0
     assert routing.nearer(NodeId(b"\xff" * 20)) == len(routing) > 30
+
+
+@lru_cache(maxsize=1000)
+def filled(count: int) -> Routing:
+    routing = Routing(node(9_999).contact.node)
+    for number in range(count):
+        routing.add(node(number))
+    return routing
+
+
+@given(st.binary(min_size=20, max_size=20), st.integers(0, 160), st.integers(0, 200))
+def test_they_are_counted_as_if_one_by_one(place: bytes, shared: int, contacts: int) -> None:
+    routing = filled(contacts)
+    # Keys of all distances to this node, those in its own bucket included.
+    mask = (1 << 160 - shared) - 1
+    own = int.from_bytes(routing.own.raw, "big")
+    key = NodeId(((own & ~mask) | (int.from_bytes(place, "big") & mask)).to_bytes(20, "big"))
+    assert nearer_one_by_one(routing, key) == routing.nearer(key)
+    gone = next(iter(routing), None)
+    if gone is not None:
+        routing.remove(gone.contact.node)
+        assert nearer_one_by_one(routing, key) == routing.nearer(key)
+        routing.add(gone)
+        assert nearer_one_by_one(routing, key) == routing.nearer(key)
+
+
+def nearer_one_by_one(routing: Routing, key: NodeId) -> int:
+    return sum(one.contact.node.distance(key) < routing.own.distance(key) for one in routing)
 
 
 def test_every_bucket_is_refreshed_at_a_place_of_its_own() -> None:

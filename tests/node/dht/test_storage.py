@@ -23,7 +23,7 @@ from tests.fakes.records import (
 from wire import limits
 from wire.dht_messages import Outcome
 from wire.endpoints import NodeId
-from wire.records import Record, position, sign_record
+from wire.records import Record, claim_of, position, sign_record
 from wire.types import ModelId
 
 ROOM = 1 << 20
@@ -141,9 +141,9 @@ def test_the_same_record_is_fine_and_another_of_its_sequence_is_not() -> None:
     data = signed(1)
     fresh = RecordStore(NETWORK)
     fresh.store(data, record, None, NOW)
-    assert fresh.holds(data, record)
-    assert not fresh.holds(data + b"x", record)
-    assert not store.holds(data, slice_record(identity(2)))
+    assert fresh.holds(data, claim_of(record))
+    assert not fresh.holds(data + b"x", claim_of(record))
+    assert not store.holds(data, claim_of(slice_record(identity(2))))
 
 
 def test_a_key_has_room_for_so_many_and_each_host_may_still_renew() -> None:
