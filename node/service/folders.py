@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ from node.small_file import replace_file
 
 _MAX_UNIT_BYTES: Final = 1 << 20
 """More than systemd would read of a line; a longer file is none of ours."""
+_CONTROL: Final = "user.control"
+"""Where `systemctl set-property` puts what it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +90,17 @@ class UnitFile:
                     f"{path} cannot be removed: {error.strerror}", "remove it by hand, then run this again"
                 ) from error
             gone.append(path)
+        for folder in (self.folder, self.folder.parent / _CONTROL, self.folder.parent):
+            # Others may have units there; then it is not empty, and stays.
+            with suppress(OSError):
+                folder.rmdir()
         return tuple(gone)
 
     def _beside(self, runtime: Path | None) -> list[Path]:
         config = self.folder.parent
-        homes = [self.folder, config / "user.control"]
+        homes = [self.folder, config / _CONTROL]
         if runtime is not None:
-            homes += [runtime / "systemd" / "user", runtime / "systemd" / "user.control"]
+            homes += [runtime / "systemd" / "user", runtime / "systemd" / _CONTROL]
         drop_ins = [home / f"{self.name}.d" for home in homes]
         links = [*self.folder.glob("*.wants"), *self.folder.glob("*.requires")]
         return [*drop_ins, *(link / self.name for link in links)]

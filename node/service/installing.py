@@ -39,7 +39,12 @@ _STOP_MARGIN_S: Final = 30.0
 """Beyond the time after which systemd kills the host."""
 _ENDLESS_S: Final = 24 * 3600.0
 """For a unit without a bound on its stop, which only a hand-made drop-in gives."""
-_TRY: Final = "import os, sys; sys.exit(not all(os.access(one, os.W_OK) for one in sys.argv[1:]))"
+_TRY: Final = """
+import os, sys
+home, *own = [os.access(one, os.W_OK) for one in sys.argv[1:]]
+sys.exit(home or not all(own))
+"""
+"""Ends well when the first folder cannot be written to, and all others can."""
 
 Tell = Callable[[str], None]
 """Takes one line about what is going on."""
@@ -185,7 +190,7 @@ class Service:
         told = ("--user", "--quiet", "--collect", "--property=Type=oneshot", "--property=NoNewPrivileges=yes")
         answer = await self._programs.run(
             "systemd-run", *told, *properties, "--", sys.executable, "-I", "-S", "-c", _TRY,
-            *map(str, wanted.writable),
+            str(Path.home()), *map(str, wanted.writable),
         )  # fmt: skip
         return answer.exit_status == 0
 

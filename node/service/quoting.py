@@ -22,7 +22,7 @@ def word(text: str) -> str:
     """Spell one word of a command or of `Environment=`.
 
     Raises:
-        UnwritableWord: it is not text, has a NUL, or is too long.
+        UnwritableWord: it is not text, has a NUL or what is no character, or is too long.
     """
     _check(text)
     if text and _BARE.issuperset(text):
@@ -65,17 +65,22 @@ def _escaped(character: str) -> str:
         return f"\\{character}"
     if character.isprintable():
         return character
-    # Byte by byte: systemd refuses the escapes of code points that Unicode keeps out of texts.
     return "".join(f"\\x{byte:02x}" for byte in character.encode())
 
 
 def _check(text: str) -> None:
-    if len(text) > MAX_WORD_CHARS or "\0" in text:
+    if len(text) > MAX_WORD_CHARS or "\0" in text or any(_is_no_character(one) for one in text):
         raise _unwritable(text)
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise _unwritable(text) from error
+
+
+def _is_no_character(one: str) -> bool:
+    """Whether Unicode keeps this code point out of texts: a unit with one starts, and then cannot be looked at."""
+    point = ord(one)
+    return point & 0xFFFE == 0xFFFE or 0xFDD0 <= point <= 0xFDEF
 
 
 def _unwritable(text: str) -> UnwritableWord:

@@ -6,8 +6,10 @@ a word (`ProtectSystem=`, `PrivateTmp=`, `InaccessiblePaths=`), and what takes c
 starting (`CapabilityBoundingSet=`, `PrivateDevices=`, `ProtectKernelModules=`). With one all of it bites. But a
 machine may forbid user namespaces, so those lines are one block, `SANDBOX`, that is tried before it is written.
 
-Left out on purpose: `MemoryDenyWriteExecute=`, since torch's kernels are compiled into memory as they are first
-used; `ProcSubset=pid`, which hides how much memory is free; `PrivateIPC=`, which fails in a user namespace.
+Left out on purpose: `ProtectControlGroups=`, `ProtectKernelTunables=` and `ProtectProc=`, since an unprivileged
+systemd cannot mount what they need, and then, again without a word, leaves everything else writable as well;
+`MemoryDenyWriteExecute=`, under which torch cannot make its bfloat16 products, whose code is compiled as it is first
+needed; `ProcSubset=pid`, which hides how much memory is free; `PrivateIPC=`, which fails in a user namespace.
 """
 
 from __future__ import annotations
@@ -39,13 +41,12 @@ _START_S: Final = 300.0
 SANDBOX: Final = (
     "PrivateUsers=yes",
     "ProtectSystem=strict",
-    "ProtectControlGroups=yes",
-    "ProtectKernelTunables=yes",
+    # `strict` leaves these to ProtectHome=, which does not make them read-only here.
+    "ReadOnlyPaths=-/home -/root -/run/user",
     "ProtectKernelModules=yes",
     "ProtectKernelLogs=yes",
     "ProtectClock=yes",
     "ProtectHostname=yes",
-    "ProtectProc=invisible",
     "CapabilityBoundingSet=",
 )
 """What needs a user namespace."""

@@ -44,8 +44,8 @@ def seen(words: list[str]) -> dict[str, object]:
             "runtime": written(Path(os.environ["XDG_RUNTIME_DIR"]) / "lamella/probe"),
             "tmp": written(Path("/tmp/probe")),
         },
-        "private": sorted(os.listdir(home / ".ssh")) if os.access(home / ".ssh", os.R_OK) else "hidden",
-        "tmp": len(os.listdir("/tmp")),
+        "private": sorted(one.name for one in (home / ".ssh").iterdir()) if os.access(home / ".ssh", os.R_OK) else "hidden",
+        "tmp": len(list(Path("/tmp").iterdir())),
     }
 
 
