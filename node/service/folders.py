@@ -123,5 +123,8 @@ def make(folders: Iterable[Path]) -> None:
                 f"the folder {folder} cannot be made: {error.strerror}",
                 "make room, or choose another one by XDG_DATA_HOME or XDG_CACHE_HOME",
             ) from error
-        if not os.access(folder, os.W_OK):
-            raise FileNotWritten(f"the folder {folder} is not writable", f"run `chmod u+w {folder}`")
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise FileNotWritten(
+                f"{folder} is no folder that can be written to",
+                "remove it, or make it writable by `chmod u+w`",
+            )

@@ -39,7 +39,7 @@ _STOP_MARGIN_S: Final = 30.0
 """Beyond the time after which systemd kills the host."""
 _ENDLESS_S: Final = 24 * 3600.0
 """For a unit without a bound on its stop, which only a hand-made drop-in gives."""
-_TRY: Final = """
+TRY: Final = """
 import os, sys
 home, *own = [os.access(one, os.W_OK) for one in sys.argv[1:]]
 sys.exit(home or not all(own))
@@ -189,7 +189,7 @@ class Service:
         properties = [f"--property={line}" for line in unit.sandbox(wanted)]
         told = ("--user", "--quiet", "--collect", "--property=Type=oneshot", "--property=NoNewPrivileges=yes")
         answer = await self._programs.run(
-            "systemd-run", *told, *properties, "--", sys.executable, "-I", "-S", "-c", _TRY,
+            "systemd-run", *told, *properties, "--", sys.executable, "-I", "-S", "-c", TRY,
             str(Path.home()), *map(str, wanted.writable),
         )  # fmt: skip
         return answer.exit_status == 0
@@ -258,7 +258,7 @@ class Service:
 
     async def _stop(self, tell: Tell) -> None:
         now = await self.look()
-        if now.load_state == "not-found" and now.at_rest:
+        if now.at_rest:
             return
         patience_s = (_ENDLESS_S if now.stop_s is None else now.stop_s) + _STOP_MARGIN_S
         await self._programs.systemctl("stop", "--no-block", self._name)

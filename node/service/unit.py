@@ -59,6 +59,7 @@ _ALWAYS: Final = (
     "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged",
     "SystemCallErrorNumber=EPERM",
     "KeyringMode=private",
     "UMask=0077",

@@ -44,7 +44,9 @@ def seen(words: list[str]) -> dict[str, object]:
             "runtime": written(Path(os.environ["XDG_RUNTIME_DIR"]) / "lamella/probe"),
             "tmp": written(Path("/tmp/probe")),
         },
-        "private": sorted(one.name for one in (home / ".ssh").iterdir()) if os.access(home / ".ssh", os.R_OK) else "hidden",
+        "private": sorted(one.name for one in (home / ".ssh").iterdir())
+        if os.access(home / ".ssh", os.R_OK)
+        else "hidden",
         "tmp": len(list(Path("/tmp").iterdir())),
     }
 

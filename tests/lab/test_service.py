@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from node.service.installing import TRY
+from node.service.unit import SANDBOX
 from tests.lab.user_systemd import HOME, ROOT, RUNTIME, UserSystemd, needs_user_systemd, user_systemd
 
 pytestmark = needs_user_systemd()
@@ -49,7 +51,8 @@ def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UserSystemd]:
 def session(systemd: UserSystemd) -> Iterator[UserSystemd]:
     """The same for all tests, with nothing installed before and after each."""
     yield systemd
-    assert driven(systemd, "uninstall").keys() == {"removed"}
+    if systemd.show(UNIT, "LoadState") != "not-found":
+        assert driven(systemd, "uninstall").keys() == {"removed"}
 
 
 def driven(systemd: UserSystemd, *words: str) -> dict[str, Any]:
@@ -120,10 +123,33 @@ def test_the_host_can_write_to_its_own_folders_only_and_sees_no_keys(session: Us
     assert seen["nice"] == 10
 
 
+def test_a_sandbox_that_silently_does_not_hold_is_noticed(systemd: UserSystemd) -> None:
+    def tried(*lines: str) -> int:
+        told = ["--user", "--quiet", "--collect", "--property=Type=oneshot", "--property=NoNewPrivileges=yes"]
+        words = [
+            *told,
+            *(f"--property={line}" for line in lines),
+            "--",
+            PYTHON,
+            "-I",
+            "-S",
+            "-c",
+            TRY,
+            str(HOME),
+        ]
+        return systemd.command("systemd-run", *words).returncode
+
+    assert tried(*SANDBOX) == 0
+    assert tried() != 0
+    for line in ("ProtectProc=invisible", "ProtectControlGroups=yes", "ProtectKernelTunables=yes"):
+        assert tried(*SANDBOX, line) != 0
+    assert tried(*(line for line in SANDBOX if not line.startswith("PrivateUsers"))) != 0
+
+
 def test_a_host_whose_loop_hangs_is_restarted_by_the_watchdog(session: UserSystemd) -> None:
     installed(session, "hello")
     pid = int(session.show(UNIT, "MainPID"))
-    time.sleep(2.5)  # longer than the watchdog's patience: a host that lives is left alone
+    time.sleep(1.6)  # longer than the watchdog's patience: a host that lives is left alone
     assert int(session.show(UNIT, "MainPID")) == pid
     os.kill(pid, signal.SIGSTOP)
     wait_for(lambda: session.show(UNIT, "NRestarts") == "1", 25)

@@ -188,7 +188,7 @@ def _opened() -> str:
             if not folder.stat().st_mode & 0o001:
                 closed.setdefault(folder, []).append(path)
                 break
-    lines = []
+    lines: list[str] = []
     for folder, paths in closed.items():
         kept = [f"/run/kept/{len(lines)}-{at}" for at in range(len(paths))]
         lines += [
