@@ -33,8 +33,8 @@ from wire.types import LayerRange
 
 MAX_INTENTS: Final = 128
 """Twice the slices of a host: those it holds, and those of the configuration that it was asked to leave."""
-_MAX_FILE_BYTES: Final = MAX_INTENTS * (6 * MAX_MODEL_CHARS + 512)
-"""What the longest file takes: a character may be six bytes in JSON."""
+_MAX_FILE_BYTES: Final = MAX_INTENTS * (4 * MAX_MODEL_CHARS + 512)
+"""What the longest file takes: a character is up to four bytes in UTF-8."""
 _VERSION: Final = 1
 _MAX_TIME: Final = 1 << 40
 _KEYS: Final = frozenset({"model", "layers", "weights", "aim", "joined", "paused", "until"})
@@ -98,7 +98,8 @@ class IntentFile:
             raise IntentsUnwritable(
                 self.path, f"{self.path} holds no more than {MAX_INTENTS} slices", "leave some of them first"
             )
-        text = json.dumps({"version": _VERSION, "slices": [_row(one) for one in kept.values()]}, indent=1)
+        whole = {"version": _VERSION, "slices": [_row(one) for one in kept.values()]}
+        text = json.dumps(whole, indent=1, ensure_ascii=False)
         self._unsure = True
         try:
             replace_file(self.path, text.encode(), lasting=True)

@@ -164,14 +164,12 @@ def _undrain(life: Life, _: Undrain) -> Life:
     return _moved(life, Input.UNDRAIN, deadline=None, until=None)
 
 
-def _pause(life: Life, pause: Pause) -> Life:
+def _pause(life: Life, pause: Pause | Resume) -> Life:
+    what = Input.PAUSE if isinstance(pause, Pause) else Input.RESUME
     if pause.by is Pauser.PERSON and life.aim is Aim.LEFT:
-        raise _refused(life, Input.PAUSE)
-    return _moved(life, Input.PAUSE, paused_by=life.paused_by | {pause.by})
-
-
-def _resume(life: Life, resume: Resume) -> Life:
-    return _moved(life, Input.RESUME, paused_by=life.paused_by - {resume.by})
+        raise _refused(life, what)  # There would be nothing to keep it for.
+    pausing = life.paused_by | {pause.by} if isinstance(pause, Pause) else life.paused_by - {pause.by}
+    return _moved(life, what, paused_by=pausing)
 
 
 def _failed(life: Life, failure: LoadFailure) -> Life:
@@ -201,7 +199,7 @@ _HANDLERS: Final[Mapping[type[Happening], Callable[[Life, Any], Life]]] = {
     Drain: _finish(Input.DRAIN),
     Undrain: _undrain,
     Pause: _pause,
-    Resume: _resume,
+    Resume: _pause,
     Loaded: lambda life, _: _moved(life, Input.LOADED),
     LoadFailure: _failed,
     Counted: _counted,

@@ -1,0 +1,413 @@
+"""A slice's life in every order of everything that can happen to it, against a model of a few lines."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from node.lifecycle.errors import (
+    BeingLeft,
+    HeldOtherwise,
+    HostStopping,
+    IntentsUnwritable,
+    LifecycleError,
+    NotHeld,
+    StillDraining,
+)
+from node.lifecycle.happenings import (
+    Acknowledge,
+    Aim,
+    Announce,
+    Close,
+    Command,
+    Counted,
+    Drain,
+    Free,
+    Freed,
+    Halt,
+    Happening,
+    Intent,
+    Join,
+    Leave,
+    Load,
+    Loaded,
+    LoadFailure,
+    Moment,
+    Pause,
+    Pauser,
+    Resume,
+    Save,
+    Undrain,
+    Withdraw,
+)
+from node.lifecycle.machine import Life, revived
+from node.lifecycle.table import AT_REST, FINISHING, FREE, TABLE, Input, State
+from node.lifecycle.wishes import SliceKey, Wish
+from tests.fakes.staged_host import Killed, Memory, StagedHost
+from tests.fakes.unflushed import unflushed
+from wire.codes import Code
+from wire.errors import IllegalState
+from wire.tensors import WeightFormat
+from wire.types import LayerRange
+
+CONFIGURED = Wish(key=SliceKey("pocket", LayerRange(0, 6)))
+OTHER = Wish(key=SliceKey("pocket", LayerRange(6, 12)))
+WISHES = (CONFIGURED, OTHER)
+KEYS = st.sampled_from([one.key for one in WISHES])
+PERSON = Pauser.PERSON
+WHY = LoadFailure("the hub is away", "try again")
+UNTIL = 1.7e9
+
+
+def leave(deadline: float = 300.0) -> Leave:
+    return Leave(deadline=deadline, until=UNTIL)
+
+
+def drain(deadline: float = 300.0) -> Drain:
+    return Drain(deadline=deadline, until=UNTIL)
+
+
+INPUTS: dict[Input, Happening] = {
+    Input.JOIN: Join(CONFIGURED),
+    Input.LEAVE: leave(),
+    Input.DRAIN: drain(),
+    Input.UNDRAIN: Undrain(),
+    Input.PAUSE: Pause(Pauser.MACHINE),
+    Input.RESUME: Resume(Pauser.MACHINE),
+    Input.LOADED: Loaded(),
+    Input.LOAD_FAILED: WHY,
+    Input.IDLE: Counted(0),
+    Input.DEADLINE: Moment(1e9),
+    Input.FREED: Freed(),
+    Input.CLOSE: Close(30.0),
+    Input.HALT: Halt(),
+}
+
+
+def life(state: State, **changes: object) -> Life:
+    return Life(wish=CONFIGURED, state=state, deadline=100.0, **changes)  # type: ignore[arg-type]  # fields of Life
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("what", Input)
+def test_every_pair_of_the_table_leads_where_it_says_and_every_other_is_refused(
+    state: State, what: Input
+) -> None:
+    before = life(state)
+    harmless = what in (Input.IDLE, Input.DEADLINE) and state not in FINISHING
+    if harmless:
+        assert before.after(INPUTS[what]).life == before, "counting and time concern those that finish"
+    elif (state, what) in TABLE:
+        assert before.after(INPUTS[what]).life.state is TABLE[state, what]
+        assert before.allows(what)
+    else:
+        expected = LifecycleError if isinstance(INPUTS[what], Command) else IllegalState
+        with pytest.raises(expected):
+            before.after(INPUTS[what])
+        assert not before.allows(what)
+
+
+def test_every_input_is_tried() -> None:
+    assert set(INPUTS) == set(Input)
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "error", "words"),
+    [
+        (State.LEFT, leave(), NotHeld, "join it first"),
+        (State.STOPPED, Join(CONFIGURED), StillDraining, "undrain it"),
+        (State.DRAINING, Join(CONFIGURED), StillDraining, "undrain it"),
+        (State.LEAVING, Undrain(), BeingLeft, "join it to keep it"),
+        (State.CLEARING, drain(), BeingLeft, "join it to keep it"),
+        (State.LEAVING, Pause(PERSON), BeingLeft, "join it to keep it"),
+        (State.CLOSING, leave(), HostStopping, "start it again"),
+        (State.SERVING, Join(Wish(key=CONFIGURED.key, weights=WeightFormat.INT8)), HeldOtherwise, "leave it"),
+    ],
+)
+def test_a_command_that_is_refused_says_what_to_do_instead(
+    state: State, command: Command, error: type[LifecycleError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        life(state).after(command)
+
+
+def test_draining_saves_withdraws_and_only_then_acknowledges() -> None:
+    step = life(State.SERVING).after(drain())
+    saved = Save(Intent(wish=CONFIGURED, aim=Aim.DRAINED, until=UNTIL))
+    assert step.effects == (saved, Withdraw(Code.DRAINING), Acknowledge())
+    assert step.life.state is State.DRAINING
+
+
+def test_a_drained_slice_frees_its_memory_once_its_sessions_have_ended() -> None:
+    draining = life(State.DRAINING)
+    assert draining.after(Counted(2)).life == draining
+    assert draining.after(Counted(0)).effects == (Free(Code.DRAINING),)
+
+
+def test_a_grace_that_has_passed_ends_what_is_left_and_not_a_moment_before() -> None:
+    draining = life(State.DRAINING)
+    assert draining.after(Moment(99.9)).life == draining
+    assert draining.after(Moment(100.0)).effects == (Free(Code.DRAINING),)
+
+
+def test_draining_again_grants_another_grace() -> None:
+    again = life(State.DRAINING).after(drain(500.0))
+    assert again.life.deadline == 500.0
+    assert Acknowledge() in again.effects
+
+
+def test_undraining_brings_back_at_once_what_is_loaded_and_by_loading_what_is_not() -> None:
+    assert Announce() in life(State.DRAINING).after(Undrain()).effects
+    stopping = life(State.STOPPING).after(Undrain()).life
+    assert stopping.after(Freed()).effects == (Load(CONFIGURED),)
+    assert life(State.STOPPED).after(Undrain()).effects[-1] == Load(CONFIGURED)
+
+
+def test_a_signal_saves_nothing_and_shortens_a_grace_but_never_lengthens_one() -> None:
+    closing = life(State.SERVING).after(Close(30.0))
+    assert (closing.life.deadline, closing.effects) == (30.0, (Withdraw(Code.DRAINING),))
+    assert life(State.DRAINING).after(Close(30.0)).life.deadline == 30.0
+    assert life(State.LEAVING).after(Close(900.0)).life.deadline == 100.0
+    assert closing.life.after(Moment(30.0)).effects == (Free(Code.SHUTTING_DOWN),)
+
+
+def test_a_second_signal_ends_sessions_now() -> None:
+    assert life(State.CLOSING).after(Halt()).effects == (Free(Code.SHUTTING_DOWN),)
+    assert life(State.SERVING).after(Halt()).effects == (
+        Withdraw(Code.DRAINING),
+        Free(Code.SHUTTING_DOWN),
+    )
+    assert life(State.STOPPING).after(Halt()).effects == (), "it is being freed already"
+
+
+def test_a_paused_slice_is_announced_when_nobody_pauses_it_any_more() -> None:
+    paused = life(State.SERVING).after(Pause(Pauser.MACHINE))
+    assert paused.effects == (Withdraw(Code.DRAINING), Acknowledge()), "the machine's reasons are not kept"
+    twice = paused.life.after(Pause(PERSON))
+    assert twice.effects == (Save(Intent(wish=CONFIGURED, aim=Aim.HELD, paused=True)), Acknowledge())
+    assert twice.life.after(Resume(Pauser.MACHINE)).effects == (Acknowledge(),)
+    assert Announce() in twice.life.after(Resume(Pauser.MACHINE)).life.after(Resume(PERSON)).effects
+
+
+def test_what_is_loaded_while_paused_refuses_sessions_and_is_not_announced() -> None:
+    loaded = life(State.LOADING, paused_by=frozenset({Pauser.MACHINE})).after(Loaded())
+    assert loaded.effects == (Withdraw(Code.DRAINING),)
+    assert not loaded.life.announced
+
+
+def test_joining_what_was_left_forgets_that_a_person_paused_it_and_not_what_the_machine_is_at() -> None:
+    left = life(State.LEAVING, paused_by=frozenset(Pauser)).after(Join(CONFIGURED))
+    assert left.life.paused_by == {Pauser.MACHINE}
+
+
+def test_a_load_that_failed_is_told_and_tried_again_by_joining() -> None:
+    failed = life(State.LOADING).after(WHY).life
+    assert (failed.state, failed.failure) == (State.FAILED, WHY)
+    again = failed.after(Join(CONFIGURED))
+    assert again.life.failure is None
+    assert again.effects[-1] == Load(CONFIGURED)
+
+
+@pytest.mark.parametrize(
+    ("aim", "state"), [(Aim.HELD, State.LOADING), (Aim.DRAINED, State.STOPPED), (Aim.LEFT, State.LEFT)]
+)
+def test_a_new_process_does_what_was_asked_of_the_last(aim: Aim, state: State) -> None:
+    step = revived(Intent(wish=CONFIGURED, aim=aim, joined=True, paused=True))
+    assert step.life.state is state
+    assert step.life.paused_by == {PERSON}
+    assert step.effects == ((Load(CONFIGURED),) if aim is Aim.HELD else ())
+
+
+class Lives(RuleBasedStateMachine):
+    """Two slices of one host, one of them configured, through any order of everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.host = StagedHost(Path(self.folder.name) / "intents.json", WISHES, [CONFIGURED])
+        self.aims = {CONFIGURED.key: Aim.HELD, OTHER.key: Aim.LEFT}
+        self.paused = {one.key: False for one in WISHES}
+        self.closing = False
+        self.now = 0.0
+        self.deadlines: dict[SliceKey, float] = {}
+        self.budget = float("inf")
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+    @rule(
+        key=KEYS,
+        kind=st.sampled_from(["join", "leave", "drain", "undrain", "pause", "resume"]),
+        grace_s=st.sampled_from([0.0, 5.0, 300.0]),
+        dies_after=st.none() | st.none() | st.none() | st.integers(0, 4),
+        disk_works=st.sampled_from([True, True, True, False]),
+    )
+    def command(
+        self, key: SliceKey, kind: str, grace_s: float, dies_after: int | None, disk_works: bool
+    ) -> None:
+        wish = next(one for one in WISHES if one.key == key)
+        commands: dict[str, Command] = {
+            "join": Join(wish),
+            "leave": leave(self.now + grace_s),
+            "drain": drain(self.now + grace_s),
+            "undrain": Undrain(),
+            "pause": Pause(PERSON),
+            "resume": Resume(PERSON),
+        }
+        aim, before = self.aims[key], self.host.lives[key]
+        refused = self.closing or {
+            "join": aim is Aim.DRAINED,
+            "leave": before.state is State.LEFT,
+        }.get(kind, aim is Aim.LEFT)
+        after, paused = self.expected(key, kind)
+        answers = self.host.acknowledged
+        self.host.disk_works = disk_works
+        try:
+            self.host.happens(key, commands[kind], dies_after=dies_after)
+        except IntentsUnwritable:
+            assert not disk_works and self.host.lives[key] == before, "a command that was not saved never was"
+        except LifecycleError:
+            assert refused and self.host.lives[key] == before
+            assert self.host.acknowledged == answers
+        except Killed:
+            acknowledged = self.host.acknowledged > answers
+            self.restart()
+            found = self.host.lives[key].aim, PERSON in self.host.lives[key].paused_by
+            assert found == (after, paused) or (not acknowledged and found == (aim, self.paused[key]))
+            self.aims[key], self.paused[key] = after, paused
+            if found != (after, paused):
+                self.aims[key], self.paused[key] = aim, found[1]
+        else:
+            assert not refused and self.host.acknowledged == answers + 1
+            self.aims[key], self.paused[key] = after, paused
+            if kind in ("leave", "drain"):
+                self.deadlines[key] = self.now + grace_s
+        finally:
+            self.host.disk_works = True
+
+    def expected(self, key: SliceKey, kind: str) -> tuple[Aim, bool]:
+        """What is asked of a slice once a command holds."""
+        aim, paused = self.aims[key], self.paused[key]
+        if kind in ("pause", "resume"):
+            return aim, kind == "pause"
+        if kind == "leave":
+            return Aim.LEFT, False
+        return (Aim.DRAINED if kind == "drain" else Aim.HELD), paused
+
+    @rule(key=KEYS, works=st.sampled_from([True, True, True, False]))
+    def load_ends(self, key: SliceKey, works: bool) -> None:
+        if self.host.memory[key] is Memory.LOADING:
+            self.host.memory[key] = Memory.LOADED if works else Memory.FREE
+            self.host.happens(key, Loaded() if works else WHY)
+
+    @rule(key=KEYS)
+    def memory_is_freed(self, key: SliceKey) -> None:
+        if self.host.memory[key] is Memory.FREEING:
+            self.host.freed(key)
+            self.host.happens(key, Freed())
+
+    @rule(key=KEYS)
+    def session_is_asked_for(self, key: SliceKey) -> None:
+        if key in self.host.announced:
+            self.host.sessions[key] += 1
+        elif self.host.memory[key] is Memory.LOADED:
+            assert self.host.refusing[key] is Code.DRAINING, "a refusal says why"
+
+    @rule(key=KEYS)
+    def session_ends(self, key: SliceKey) -> None:
+        self.host.sessions[key] = max(0, self.host.sessions[key] - 1)
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 10.0, 400.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        for key, before in list(self.host.lives.items()):
+            open_before = self.host.sessions[key]
+            self.host.happens(key, Counted(open_before))
+            self.host.happens(key, Moment(self.now))
+            if before.state in FINISHING and self.host.lives[key].state not in FINISHING and open_before:
+                granted = min(self.deadlines.get(key, float("inf")), self.budget)
+                assert self.now >= granted, "sessions were cut off before their time"
+                code, cut_off = self.host.aborted[key]
+                assert cut_off == open_before
+                assert code is (Code.SHUTTING_DOWN if self.closing else Code.DRAINING)
+            elif before.state in FINISHING and open_before:
+                assert self.now < min(self.deadlines.get(key, float("inf")), self.budget)
+
+    @rule(budget_s=st.sampled_from([0.0, 20.0]))
+    def first_signal(self, budget_s: float) -> None:
+        self.closing, self.budget = True, min(self.budget, self.now + budget_s)
+        for key, before in list(self.host.lives.items()):
+            if before.state is State.SERVING:
+                self.deadlines.pop(key, None)
+            self.host.happens(key, Close(self.now + budget_s))
+
+    @precondition(lambda self: self.closing)
+    @rule()
+    def second_signal(self) -> None:
+        for key in self.host.lives:
+            self.host.happens(key, Halt())
+            assert self.host.sessions[key] == 0
+
+    @rule()
+    def is_killed(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.host.start()
+        self.closing, self.budget = False, float("inf")
+        self.deadlines.clear()
+
+    @rule()
+    def comes_to_rest(self) -> None:
+        """Whatever has happened, with time it ends where it was asked to end."""
+        self.time_passes(400.0)
+        for key in self.host.lives:
+            for _ in range(3):
+                self.memory_is_freed(key)
+                self.load_ends(key, works=True)
+            state = self.host.lives[key].state
+            assert state in AT_REST
+            if self.closing:
+                assert state is State.CLOSED
+            elif self.aims[key] is Aim.HELD:
+                assert state in (State.SERVING, State.FAILED)
+            else:
+                assert state is (State.STOPPED if self.aims[key] is Aim.DRAINED else State.LEFT)
+
+    @invariant()
+    def a_slice_is_announced_only_while_it_is_asked_to_serve(self) -> None:
+        for key in self.host.announced:
+            assert not self.closing
+            assert self.aims[key] is Aim.HELD and not self.paused[key]
+            assert self.host.memory[key] is Memory.LOADED
+        for key, one in self.host.lives.items():
+            assert (key in self.host.announced) == one.announced
+
+    @invariant()
+    def stopped_means_that_no_session_is_open_and_memory_is_free(self) -> None:
+        for key, one in self.host.lives.items():
+            if one.state in FREE:
+                assert (self.host.sessions[key], self.host.memory[key]) == (0, Memory.FREE)
+
+    @invariant()
+    def the_disk_says_what_was_acknowledged(self) -> None:
+        for wish in WISHES:
+            found = self.host.on_disk(wish.key)
+            unsaid = Aim.HELD if wish is CONFIGURED else Aim.LEFT
+            aim, paused = (unsaid, False) if found is None else (found.aim, found.paused)
+            assert (aim, paused) == (self.aims[wish.key], self.paused[wish.key])
+
+
+class TestLives(Lives.TestCase):
+    """All of it, on a disk that is not waited for."""
+
+    settings = settings(max_examples=70, stateful_step_count=40)
+
+    def runTest(self) -> None:
+        with unflushed():
+            super().runTest()
