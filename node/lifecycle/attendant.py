@@ -143,6 +143,8 @@ class Attendant(Generic[H]):
         Raises:
             LifecycleError: the slice's state forbids it, too many commands wait, or it could not be saved.
         """
+        if self.ended:
+            raise _stopping()
         if len(self._commands) >= MAX_WAITING:
             raise TooMany(f"{MAX_WAITING} commands wait for {self.life.wish.key}", "wait for their answers")
         answer = asyncio.get_running_loop().create_future()
@@ -213,6 +215,9 @@ class Attendant(Generic[H]):
         except NodeError as error:
             if not answer.done():
                 answer.set_exception(error)
+        finally:
+            if not answer.done():
+                answer.set_exception(_stopping())  # Cancelled while it was saved: it holds after a start, or not.
 
     async def _take(self, happening: Happening, answer: asyncio.Future[None] | None = None) -> None:
         """Save what must be saved, and only then become what follows. From there on nothing can come in between."""
@@ -298,7 +303,7 @@ class Attendant(Generic[H]):
         """End whatever is left, when the task does."""
         for _, answer in self._commands:
             if not answer.done():
-                answer.set_exception(HostStopping("the host is stopping", "start it again, and ask then"))
+                answer.set_exception(_stopping())
         self._commands.clear()
         if self._freeing is not None:
             self._freeing.cancel()
@@ -341,3 +346,7 @@ class Attendant(Generic[H]):
 
     def _tell(self) -> None:
         self._office.tell(self.status)
+
+
+def _stopping() -> HostStopping:
+    return HostStopping("the host is stopping", "start it again, and ask then")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from node.lifecycle.errors import (
     BeingLeft,
@@ -223,6 +226,20 @@ def test_a_new_process_does_what_was_asked_of_the_last(aim: Aim, state: State) -
     assert step.effects == ((Load(CONFIGURED),) if aim is Aim.HELD else ())
 
 
+@dataclass(frozen=True)
+class Luck:
+    """How a command fares with the disk, and with `kill -9`."""
+
+    dies_after: int | None = None
+    """After so many effects."""
+    disk_works: bool = True
+
+
+LUCKS = (*[Luck()] * 20, *(Luck(dies_after=one) for one in range(4)), Luck(disk_works=False))
+LUCK = st.sampled_from(LUCKS)
+GRACES = st.sampled_from([0.0, 2.0, 20.0])
+
+
 class Lives(RuleBasedStateMachine):
     """Two slices of one host, one of them configured, through any order of everything."""
 
@@ -236,21 +253,42 @@ class Lives(RuleBasedStateMachine):
         self.now = 0.0
         self.deadlines: dict[SliceKey, float] = {}
         self.budget = float("inf")
+        self.disk_checked = False
 
     def teardown(self) -> None:
         self.folder.cleanup()
 
-    @rule(
-        key=KEYS,
-        kind=st.sampled_from(["join", "leave", "drain", "undrain", "pause", "resume"]),
-        grace_s=st.sampled_from([0.0, 5.0, 300.0]),
-        dies_after=st.none() | st.none() | st.none() | st.integers(0, 4),
-        disk_works=st.sampled_from([True, True, True, False]),
-    )
-    def command(
-        self, key: SliceKey, kind: str, grace_s: float, dies_after: int | None, disk_works: bool
-    ) -> None:
+    @initialize(busy=st.sampled_from([True, True, True, False]))
+    def begins(self, busy: bool) -> None:
+        """Most walks begin where there is something to lose."""
+        if busy:
+            self.command(OTHER.key, "join", 0.0, Luck())
+            self.loads_end(works=True)
+            self.sessions_are_asked_for()
+
+    @rule(key=KEYS, luck=LUCK)
+    def join(self, key: SliceKey, luck: Luck) -> None:
+        self.command(key, "join", 0.0, luck)
+
+    @rule(key=KEYS, grace_s=GRACES, luck=LUCK)
+    def leave(self, key: SliceKey, grace_s: float, luck: Luck) -> None:
+        self.command(key, "leave", grace_s, luck)
+
+    @rule(key=KEYS, grace_s=GRACES, luck=LUCK)
+    def drain(self, key: SliceKey, grace_s: float, luck: Luck) -> None:
+        self.command(key, "drain", grace_s, luck)
+
+    @rule(key=KEYS, luck=LUCK)
+    def undrain(self, key: SliceKey, luck: Luck) -> None:
+        self.command(key, "undrain", 0.0, luck)
+
+    @rule(key=KEYS, kind=st.sampled_from(["pause", "resume"]), luck=LUCK)
+    def pause(self, key: SliceKey, kind: str, luck: Luck) -> None:
+        self.command(key, kind, 0.0, luck)
+
+    def command(self, key: SliceKey, kind: str, grace_s: float, luck: Luck) -> None:
         wish = next(one for one in WISHES if one.key == key)
+        self.disk_checked = False
         commands: dict[str, Command] = {
             "join": Join(wish),
             "leave": leave(self.now + grace_s),
@@ -266,11 +304,13 @@ class Lives(RuleBasedStateMachine):
         }.get(kind, aim is Aim.LEFT)
         after, paused = self.expected(key, kind)
         answers = self.host.acknowledged
-        self.host.disk_works = disk_works
+        self.host.disk_works = luck.disk_works
         try:
-            self.host.happens(key, commands[kind], dies_after=dies_after)
+            self.host.happens(key, commands[kind], dies_after=luck.dies_after)
         except IntentsUnwritable:
-            assert not disk_works and self.host.lives[key] == before, "a command that was not saved never was"
+            assert not luck.disk_works and self.host.lives[key] == before, (
+                "a command that was not saved never was"
+            )
         except LifecycleError:
             assert refused and self.host.lives[key] == before
             assert self.host.acknowledged == answers
@@ -299,19 +339,31 @@ class Lives(RuleBasedStateMachine):
             return Aim.LEFT, False
         return (Aim.DRAINED if kind == "drain" else Aim.HELD), paused
 
-    @rule(key=KEYS, works=st.sampled_from([True, True, True, False]))
+    @rule(works=st.sampled_from([*[True] * 6, False]))
+    def loads_end(self, works: bool) -> None:
+        for key in self.host.lives:
+            self.load_ends(key, works)
+
     def load_ends(self, key: SliceKey, works: bool) -> None:
         if self.host.memory[key] is Memory.LOADING:
             self.host.memory[key] = Memory.LOADED if works else Memory.FREE
             self.host.happens(key, Loaded() if works else WHY)
 
-    @rule(key=KEYS)
+    @rule()
+    def memory_of_all_is_freed(self) -> None:
+        for key in self.host.lives:
+            self.memory_is_freed(key)
+
     def memory_is_freed(self, key: SliceKey) -> None:
         if self.host.memory[key] is Memory.FREEING:
             self.host.freed(key)
             self.host.happens(key, Freed())
 
-    @rule(key=KEYS)
+    @rule()
+    def sessions_are_asked_for(self) -> None:
+        for key in self.host.lives:
+            self.session_is_asked_for(key)
+
     def session_is_asked_for(self, key: SliceKey) -> None:
         if key in self.host.announced:
             self.host.sessions[key] += 1
@@ -322,7 +374,7 @@ class Lives(RuleBasedStateMachine):
     def session_ends(self, key: SliceKey) -> None:
         self.host.sessions[key] = max(0, self.host.sessions[key] - 1)
 
-    @rule(seconds=st.sampled_from([0.0, 1.0, 10.0, 400.0]))
+    @rule(seconds=st.sampled_from([0.0, 1.0, 1.0, 15.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         for key, before in list(self.host.lives.items()):
@@ -338,7 +390,11 @@ class Lives(RuleBasedStateMachine):
             elif before.state in FINISHING and open_before:
                 assert self.now < min(self.deadlines.get(key, float("inf")), self.budget)
 
-    @rule(budget_s=st.sampled_from([0.0, 20.0]))
+    @rule(budget_s=st.sampled_from([0.0, 20.0]), chance=st.integers(0, 6))
+    def signals_come(self, budget_s: float, chance: int) -> None:
+        if chance == 6:
+            self.first_signal(budget_s)
+
     def first_signal(self, budget_s: float) -> None:
         self.closing, self.budget = True, min(self.budget, self.now + budget_s)
         for key, before in list(self.host.lives.items()):
@@ -353,9 +409,10 @@ class Lives(RuleBasedStateMachine):
             self.host.happens(key, Halt())
             assert self.host.sessions[key] == 0
 
-    @rule()
-    def is_killed(self) -> None:
-        self.restart()
+    @rule(chance=st.integers(0, 6))
+    def is_killed(self, chance: int) -> None:
+        if chance == 6:
+            self.restart()
 
     def restart(self) -> None:
         self.host.start()
@@ -396,6 +453,9 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def the_disk_says_what_was_acknowledged(self) -> None:
+        if self.disk_checked:
+            return
+        self.disk_checked = True
         for wish in WISHES:
             found = self.host.on_disk(wish.key)
             unsaid = Aim.HELD if wish is CONFIGURED else Aim.LEFT
@@ -406,8 +466,40 @@ class Lives(RuleBasedStateMachine):
 class TestLives(Lives.TestCase):
     """All of it, on a disk that is not waited for."""
 
-    settings = settings(max_examples=70, stateful_step_count=40)
+    settings = settings(max_examples=50, stateful_step_count=60)
 
     def runTest(self) -> None:
         with unflushed():
             super().runTest()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_long_walks_on_which_sessions_come_and_go(seed: int) -> None:
+    """The same by dice alone: Hypothesis likes short ways, and what drains with sessions open is a long one."""
+    dice, one = random.Random(seed), Lives()
+    one.begins(busy=True)
+
+    def step() -> None:
+        key, grace_s = dice.choice(WISHES).key, dice.choice((0.0, 2.0, 20.0))
+        kind = dice.choice(("join", "leave", "drain", "drain", "undrain", "pause", "resume", "resume"))
+        ways: list[tuple[int, Callable[[], None]]] = [
+            (8, lambda: one.command(key, kind, grace_s, dice.choice(LUCKS))),
+            (6, one.sessions_are_asked_for),
+            (2, lambda: one.session_ends(key)),
+            (4, lambda: one.time_passes(dice.choice((0.0, 1.0, 1.0, 15.0)))),
+            (4, lambda: one.loads_end(works=dice.random() < 0.9)),
+            (2, lambda: one.memory_is_freed(key)),
+            (1, lambda: one.first_signal(dice.choice((0.0, 20.0)))),
+            (2 if one.closing else 0, one.restart),
+            (1 if one.closing else 0, one.second_signal),
+            (1, one.comes_to_rest),
+        ]
+        dice.choices([way for _, way in ways], [weight for weight, _ in ways])[0]()
+
+    with unflushed():
+        for _ in range(120):
+            step()
+            one.a_slice_is_announced_only_while_it_is_asked_to_serve()
+            one.stopped_means_that_no_session_is_open_and_memory_is_free()
+            one.the_disk_says_what_was_acknowledged()
+    one.teardown()
