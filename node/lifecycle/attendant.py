@@ -217,7 +217,9 @@ class Attendant(Generic[H]):
                 answer.set_exception(error)
         finally:
             if not answer.done():
-                answer.set_exception(_stopping())  # Cancelled while it was saved: it holds after a start, or not.
+                answer.set_exception(
+                    _stopping()
+                )  # Cancelled while it was saved: it holds after a start, or not.
 
     async def _take(self, happening: Happening, answer: asyncio.Future[None] | None = None) -> None:
         """Save what must be saved, and only then become what follows. From there on nothing can come in between."""

@@ -14,6 +14,8 @@ process that granted it, and no session outlives that process.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import math
 import os
@@ -59,6 +61,7 @@ class IntentFile:
             IntentsUnreadable: the system does not let us read it.
         """
         with self._lock:
+            self._sweep()
             data = self._read()
             self._kept = {} if data is None else {one.wish.key: one for one in self._parsed(data)}
             return tuple(self._kept.values())
@@ -76,7 +79,7 @@ class IntentFile:
             if kept != self._kept or self._unsure:
                 self._write(kept)
 
-    def start_over(self, intents: Iterable[Intent]) -> Path | None:
+    def start_over(self, intents: Iterable[Intent]) -> Path:
         """Put a new file in place of a damaged one, which is kept beside it; returns where.
 
         Raises:
@@ -128,6 +131,12 @@ class IntentFile:
         if len(data) > _MAX_FILE_BYTES:
             raise self._damaged(f"it is longer than {_MAX_FILE_BYTES} bytes")
         return data
+
+    def _sweep(self) -> None:
+        """Remove what writers left that were killed in the middle; there is one at a time, and it has not begun."""
+        for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*"):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
     def _parsed(self, data: bytes) -> list[Intent]:
         try:

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Generic, Self
@@ -140,7 +140,7 @@ class Keeper(Generic[H]):
                 self._attend(revived(one, paused_by=self._held_back))
         return summed(intents, trouble)
 
-    async def join(self, wish: Wish) -> AsyncIterator[SliceStatus]:
+    async def join(self, wish: Wish) -> AsyncGenerator[SliceStatus, None]:
         """Have a slice served: the first status comes when that is on disk, the last when it serves, or is paused.
 
         Whoever stops iterating stops watching, and no more. A slice that could not be loaded stays wanted.
@@ -223,7 +223,7 @@ class Keeper(Generic[H]):
         for one in self._chosen(None, Input.PAUSE):
             await one.ask(change)
 
-    async def watch(self, key: SliceKey) -> AsyncIterator[SliceStatus]:
+    async def watch(self, key: SliceKey) -> AsyncGenerator[SliceStatus, None]:
         """Tell of a slice until it is at rest: serving, stopped, left, failed, closed. Raises `NotHeld`, `TooMany`."""
         attendant = self._of(key)
         watcher = self._watchers.add(key)
@@ -233,7 +233,7 @@ class Keeper(Generic[H]):
         finally:
             self._watchers.remove(watcher)
 
-    async def follow(self) -> AsyncIterator[SliceStatus]:
+    async def follow(self) -> AsyncGenerator[SliceStatus, None]:
         """Tell of all slices, as they are and then whatever changes, for as long as one listens. Raises `TooMany`."""
         watcher = self._watchers.add(None)
         try:
@@ -362,7 +362,7 @@ class Keeper(Generic[H]):
         return self._clock() + grace_s, self._wall() + grace_s
 
 
-async def _until_rest(status: SliceStatus, watcher: Watcher) -> AsyncIterator[SliceStatus]:
+async def _until_rest(status: SliceStatus, watcher: Watcher) -> AsyncGenerator[SliceStatus, None]:
     yield status
     while not status.at_rest:
         status = await watcher.next()

@@ -92,6 +92,15 @@ def test_a_slice_that_is_forgotten_is_gone_and_the_others_stay(file: IntentFile)
     assert IntentFile(file.path).load() == (intent(0), intent(2))
 
 
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(file: IntentFile) -> None:
+    file.put(intent().wish.key, intent())
+    others = [file.path.with_name(name) for name in (".intents.jsonx", "intents.json.damaged", ".other.abc")]
+    for path in (file.path.with_name(".intents.json.abc"), *others):
+        path.write_text("torn")
+    assert file.load() == (intent(),)
+    assert set(file.path.parent.iterdir()) == {file.path, *others}
+
+
 def test_the_file_is_for_this_user_alone(file: IntentFile) -> None:
     file.put(intent().wish.key, intent())
     assert file.path.stat().st_mode & 0o077 == 0

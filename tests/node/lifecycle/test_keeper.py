@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from itertools import groupby
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -32,47 +30,14 @@ from node.lifecycle.keeper import MAX_GRACE_S, MAX_SLICES, Keeper
 from node.lifecycle.table import State
 from node.lifecycle.wishes import SliceKey, Wish
 from tests.fakes.deadline import until
-from tests.fakes.slice_hands import HeldSlice, SliceHands
+from tests.fakes.kept_host import HERE, THERE, Host, joined, state
+from tests.fakes.slice_hands import HeldSlice
 from wire.codes import Code
-from wire.types import LayerRange
-
-HERE = Wish(key=SliceKey("pocket", LayerRange(0, 6)))
-THERE = Wish(key=SliceKey("pocket", LayerRange(6, 12)))
-
-
-class Host:
-    """One process after the other, on one disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "intents.json"
-        self.hands = SliceHands()
-
-    @asynccontextmanager
-    async def process(self, *configured: Wish) -> AsyncIterator[Keeper[HeldSlice]]:
-        """A process, which ends without being told to, as a killed one does but for its memory."""
-        self.hands = SliceHands()
-        async with Keeper(self.hands, IntentFile(self.path)) as keeper:
-            await keeper.recover(configured)
-            yield keeper
-        assert not self.hands.memory, "nothing is left in memory"
-
-    async def served(self, *wishes: Wish) -> None:
-        await until(lambda: self.hands.announced() == {one.key for one in wishes})
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
-
-
-async def joined(keeper: Keeper[HeldSlice], wish: Wish) -> list[State]:
-    """Join a slice; the states it went through."""
-    return [state for state, _ in groupby([status.state async for status in keeper.join(wish)])]
-
-
-def state(keeper: Keeper[HeldSlice], wish: Wish) -> State:
-    (status,) = (one for one in keeper.status() if one.wish.key == wish.key)
-    return status.state
 
 
 async def test_a_slice_is_joined_with_progress_while_another_serves_and_is_there_after_a_start(
