@@ -92,6 +92,7 @@ class Keeper(Generic[H]):
         self._held_back: frozenset[Pauser] = frozenset()
         self._writing: asyncio.Task[None] | None = None
         self._stopping = False
+        self._hurry = asyncio.Event()
         self._cut_off = 0
 
     async def __aenter__(self) -> Self:
@@ -266,9 +267,12 @@ class Keeper(Generic[H]):
         deadline = self._clock() + budget_s
         for one in self._attendants.values():
             one.post(Close(deadline))
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=max(0.0, budget_s) + FREE_TIMEOUT_S)
+        tasks = set(self._tasks)
+        if tasks:
+            await self._ended_or_hurried(tasks, budget_s)
+            _, late = await asyncio.wait(tasks, timeout=FREE_TIMEOUT_S)
             for task in late:
+                log.error("%s does not end, and is cut off", task.get_name())
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=FREE_TIMEOUT_S)
@@ -277,8 +281,18 @@ class Keeper(Generic[H]):
     def now(self) -> None:
         """End all sessions at once: the second signal. `stop`, which is under way, returns when that is done."""
         self._stopping = True
+        self._hurry.set()
         for one in self._attendants.values():
             one.post(Halt())
+
+    async def _ended_or_hurried(self, tasks: set[asyncio.Task[None]], budget_s: float) -> None:
+        waits = {asyncio.create_task(asyncio.wait(tasks)), asyncio.create_task(self._hurry.wait())}
+        try:
+            await asyncio.wait(waits, timeout=max(0.0, budget_s), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.wait(waits)
 
     def _attend(self, begun: Step) -> Attendant[H]:
         attendant = Attendant(begun, self._office)

@@ -222,15 +222,19 @@ async def test_a_second_signal_stops_now(host: Host) -> None:
             assert await stopping == 4
 
 
+@pytest.mark.parametrize("budget_s", [0.0, 3600.0])
 async def test_a_slice_that_cannot_be_freed_holds_a_stop_up_no_longer_than_a_bound(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: Host, monkeypatch: pytest.MonkeyPatch, budget_s: float
 ) -> None:
     monkeypatch.setattr(module, "FREE_TIMEOUT_S", 0.05)
     async with host.process(HERE) as keeper:
         await host.served(HERE)
         gate = host.hands.shut("unload")
+        stopping = asyncio.create_task(keeper.stop(budget_s))
+        await until(lambda: host.hands.waiting == ["unload"])
+        keeper.now()
         async with asyncio.timeout(5):
-            await keeper.stop(0.0)
+            await stopping
         gate.set()
 
 
