@@ -71,7 +71,7 @@ def test_a_lasting_file_is_on_the_disk_before_its_name_and_its_name_before_this_
 
     def flushed(descriptor: int) -> None:
         flush(descriptor)
-        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
     def moved(source: Path, target: Path) -> Path:
         done.append("moved")
