@@ -61,3 +61,52 @@ def test_an_object_is_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b'{"a": 1}')
     assert read_object(tmp_path / "file", 100) == {"a": 1}
     assert read_object(tmp_path / "nowhere", 100) == {}
+
+
+def test_a_lasting_file_is_on_the_disk_before_its_name_and_its_name_before_this_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    flush, move = os.fsync, Path.replace
+
+    def flushed(descriptor: int) -> None:
+        flush(descriptor)
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    def moved(source: Path, target: Path) -> Path:
+        done.append("moved")
+        return move(source, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", moved)
+    path = tmp_path / "a" / "b" / "file"
+    replace_file(path, b"one", lasting=True)
+    written, *names = done
+    assert Path(written).parent == path.parent
+    assert names == ["moved", str(tmp_path / "a" / "b"), str(tmp_path / "a"), str(tmp_path)]
+    done.clear()
+    replace_file(path, b"two", lasting=True)
+    assert done[1:] == ["moved", str(path.parent)], "folders that were there are not waited for"
+    done.clear()
+    replace_file(path, b"three")
+    assert done == ["moved"]
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_a_file_that_cannot_be_made_to_last_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    path = tmp_path / "file"
+    replace_file(path, b"old")
+    calls: list[int] = []
+
+    def broken(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == fails_at:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        replace_file(path, b"new", lasting=True)
+    assert path.read_bytes() == (b"old" if fails_at == 1 else b"new")
+    assert list(tmp_path.iterdir()) == [path]
