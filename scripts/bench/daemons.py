@@ -28,6 +28,7 @@ def running(
         try:
             for index, layers in enumerate(ranges):
                 command = [sys.executable, "-m", "node", "--model", model, "--layers", layers, "--json"]
+                command += ["--listen", "127.0.0.1:0"]
                 command += ["--identity", str(Path(folder) / f"host-{index}"), "--threads", str(threads)]
                 command += ["--weights", weights, *(["--dtype", dtype] if dtype else [])]
                 started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
