@@ -177,8 +177,9 @@ def printable(text: str) -> str:
 
 
 def _client() -> ModuleType:
-    threads.load_torch()
-    return importlib.import_module("chat.client")
+    with threads.importing():
+        threads.load_torch()
+        return importlib.import_module("chat.client")
 
 
 async def connect_client(options: ClientOptions, progress: Callable[[str], None]) -> Driver:

@@ -54,10 +54,11 @@ def _end(code: int) -> NoReturn:
 def _serve(config: NodeConfig, status: StatusLine) -> int:
     threads.prepare(config.threads)
     # After `prepare`: torch reads its threading environment once, at import.
-    threads.load_torch()
-    import uvloop
+    with threads.importing():
+        threads.load_torch()
+        import uvloop
 
-    from node import daemon
+        from node import daemon
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

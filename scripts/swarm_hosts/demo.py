@@ -39,9 +39,10 @@ class Client:
 
         # Before torch is imported, which reads its threading environment once.
         compute_threads.prepare(threads)
-        compute_threads.load_torch()
-        import chat.client  # noqa: F401 - `connect` needs it
-        from node.slices import families
+        with compute_threads.importing():
+            compute_threads.load_torch()
+            import chat.client  # noqa: F401 - `connect` needs it
+            from node.slices import families
 
         with suppress(
             NodeError, SliceError
