@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from crypto.identity import Identity, PeerId
 from node.dht.sockets import is_own
@@ -37,6 +38,9 @@ from wire.relay import Terms
 from wire.types import Address, Relayed
 
 log = logging.getLogger(__name__)
+
+SAY_S: Final = 3.0
+"""How soon it is told that nobody reaches this host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,14 +161,26 @@ class Reaching:
         )
 
     async def _follow(self) -> None:
-        """Begin anew whenever this machine comes to another network."""
+        """Begin anew whenever this machine comes to another network; tell how it is reached whenever that changes."""
         while True:
-            await self._roads.moved.wait()
+            self._say()
+            try:
+                async with asyncio.timeout(SAY_S):
+                    await self._roads.moved.wait()
+            except TimeoutError:
+                continue
             self._roads.moved.clear()
             self._observed.forget()
             self._standing.forget()
             if self._mapper is not None:
                 self._mapper.hurry()
+
+    def _say(self) -> None:
+        said = self.sentence()
+        if said != self._said and (self._said is not None or self._standing.was_tried):
+            self._said = said
+            alone = self._standing.needs_relay and not self.relays
+            log.log(logging.WARNING if alone else logging.INFO, "%s", said)
 
     def _lines(self) -> list[Link]:
         """Links to peers that take links themselves: a client has no means to dial back."""
@@ -208,7 +224,5 @@ class Reaching:
 
     def _announce(self) -> None:
         self._finder.reached_at(self.addresses, self.relays)
-        said = self.sentence()
-        if said != self._said:
-            self._said = said
-            log.info("%s", said)
+        if self.addresses or self.relays:
+            self._say()

@@ -53,6 +53,7 @@ MOST_ASKED: Final = 128
 MAX_RELAYED: Final = 256
 """Security limit: peers whose relays are remembered."""
 _TOKEN_BYTES: Final = 8
+_MOST_TWINS: Final = 8
 SAVE_S: Final = 60.0
 """How often contacts that answered are written down."""
 WATCH_S: Final = 5.0
@@ -120,6 +121,8 @@ class Roads:
         self._file = BookFile(terms.memory, terms.network) if terms.memory is not None else None
         self._relayed: OrderedDict[PeerId, tuple[Relayed, ...]] = OrderedDict()
         self._lan: Lan | None = None
+        self._twins: tuple[Contact, ...] = ()
+        """Hosts with our identity that were told of."""
         self._announced: Announced | None = None
         self._introductions = Introductions(own, self._told)
         self.news = asyncio.Event()
@@ -304,6 +307,13 @@ class Roads:
             await self.save()
 
     def _lan_found(self, contact: Contact) -> None:
+        if contact.peer is not None and contact.peer == self._own and contact not in self._twins:
+            self._twins = (*self._twins, contact)[-_MOST_TWINS:]
+            log.warning(
+                "another host, at %s, announces itself with this one's identity; give each an identity of its own, by "
+                "--identity or by deleting the identity file of one of them",
+                contact.address,
+            )
         self._hear((contact,), Road.LAN)
 
     def _lan_gone(self, contact: Contact) -> None:

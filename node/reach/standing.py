@@ -83,6 +83,7 @@ class Standing:
         """This machine is on another network: nothing that was proven counts any more."""
         self._proven.forget()
         self._due.clear()
+        self.was_tried = False
         self.hurry()
 
     async def run(self) -> None:

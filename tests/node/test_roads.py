@@ -238,3 +238,14 @@ async def test_roads_need_links() -> None:
     with pytest.raises(DialRefused):
         await made.reach(made.somebody()[0])
     await pool.close()
+
+
+async def test_another_host_with_this_ones_identity_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    own = Identity.from_seed(bytes(32)).peer_id
+    made = Roads(RoadTerms(network="main"), own=own)
+    for _ in range(3):
+        made._lan_found(Contact(peer=own, address=Address("192.168.0.7", 7311)))
+    assert (
+        caplog.text.count("another host, at 192.168.0.7:7311, announces itself with this one's identity") == 1
+    )
+    assert made.somebody() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -56,3 +57,19 @@ def test_what_decides_and_schedules_can_be_imported_without_torch() -> None:
     program = "import sys\n" + "".join(f"import node.slices.{name}\n" for name in modules)
     program += "assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_imports_are_not_looked_through_for_garbage() -> None:
+    with threads.importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+
+
+def test_transformers_are_told_that_this_program_computes_in_one_process() -> None:
+    code = (
+        "import sys; from node.slices import threads; threads.load_torch(); import transformers.modeling_utils; "
+        "sys.exit('torch.distributed.tensor' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
