@@ -178,7 +178,6 @@ def printable(text: str) -> str:
 
 def _client() -> ModuleType:
     with threads.importing():
-        threads.load_torch()
         return importlib.import_module("chat.client")
 
 

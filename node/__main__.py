@@ -53,9 +53,8 @@ def _end(code: int) -> NoReturn:
 
 def _serve(config: NodeConfig, status: StatusLine) -> int:
     threads.prepare(config.threads)
-    # After `prepare`: torch reads its threading environment once, at import.
+    # After `prepare`: the daemon imports torch, which reads its threading environment once, at import.
     with threads.importing():
-        threads.load_torch()
         import uvloop
 
         from node import daemon

@@ -4,7 +4,8 @@ transformers' modelling code imports all of them at its head or while a model is
 than half of the time that takes, and 110 MB of memory in every process (transformers 5.23, torch 2.13). What is used of
 the compiler without compiling is one context manager, which stands by itself, and decorators that change nothing.
 Questions about symbols have plain answers for plain numbers. Without distributed tensors transformers can do.
-It also reads the whole of its 2,500 files about models to know what is in which; once is enough.
+It also reads the whole of its 2,500 files about models to know what is in which; once is enough (`import_index`). And
+it compiles a thousand patterns of the names of all models' tensors, of which those of one model are used.
 
 `install` is called before anything of this package is imported. What was imported earlier stays as it is, and all of it
 is still there for whoever asks for more.
@@ -12,6 +13,7 @@ is still there for whoever asks for more.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -23,7 +25,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from node.slices import import_index
+
 _CAPABILITIES: Final = "transformers.utils.import_utils"
+_MODELS: Final = "models"
+_RENAMES: Final = "transformers.core_model_loading"
 _BY_THEMSELVES: Final = frozenset({"torch._dynamo._trace_wrapped_higher_order_op"})
 """Parts of the packages in `_ANSWERS` that import nothing of their other parts."""
 
@@ -49,11 +55,11 @@ class _Finder(MetaPathFinder):
         package = sys.modules.get(fullname.rpartition(".")[0])
         if package is not None and fullname not in _BY_THEMSELVES:
             _load(package)
-        if fullname not in (*_ANSWERS, _CAPABILITIES):
+        if fullname not in (*_ANSWERS, *_SPARED):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = (_Spared if fullname == _CAPABILITIES else _Deferring)(spec.loader)
+            spec.loader = _SPARED.get(fullname, _Deferring)(spec.loader)
         return spec
 
 
@@ -114,6 +120,43 @@ class _Spared(_Wrapped):
             vars(module)[name] = _kept_by_folder(vars(module)[name])
 
 
+class _Unhurried(_Wrapped):
+    """Loads what renames tensors, and has it compile a pattern when it is used."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """See `importlib.abc.Loader`."""
+        self.loader.exec_module(module)
+        vars(module)["re"] = _Patterns()
+
+
+class _Patterns:
+    """The library `re`, but that a pattern is compiled when something is asked of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(re, name)
+
+    @staticmethod
+    def compile(pattern: str, flags: int = 0) -> _Pattern:
+        """See `re.compile`; what is wrong with a pattern is told later."""
+        return _Pattern(pattern, flags)
+
+
+class _Pattern:
+    """A pattern that is compiled once something is asked of it."""
+
+    def __init__(self, pattern: str, flags: int) -> None:
+        self._told = pattern, flags
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        # Python keeps the latest patterns, so that asking again costs little.
+        return getattr(re.compile(*self._told), name)
+
+
+_SPARED: Final[Mapping[str, type[_Wrapped]]] = {_CAPABILITIES: _Spared, _RENAMES: _Unhurried}
+
+
 def _kept_by_folder(structure: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """Which names are where below a folder, or below that of a file; found out by reading all that is in it, once."""
     known: dict[Path, dict[str, Any]] = {}
@@ -123,7 +166,12 @@ def _kept_by_folder(structure: Callable[[Any], dict[str, Any]]) -> Callable[[Any
         given = Path(path)
         folder = given.parent if given.is_file() else given
         if folder not in known:
-            known[folder] = structure(folder)
+            # Only all of them together take long.
+            lasting = folder.name == _MODELS
+            found = import_index.load(folder) if lasting else None
+            known[folder] = structure(folder) if found is None else found
+            if lasting and found is None:
+                import_index.keep(folder, known[folder])
         return deepcopy(known[folder])
 
     return kept

@@ -61,21 +61,6 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
-def load_torch() -> None:
-    """Import torch as a program of one process needs it; call before anything imports transformers.
-
-    Transformers asks torch whether it can compute in several processes, and if so imports all that is for that: 2.1 of
-    the 8.9 seconds that a client's imports took (`python -X importtime`). No slice here is computed by several.
-    """
-    import torch
-
-    torch.distributed.is_available = _never
-
-
-def _never() -> bool:
-    return False
-
-
 def load_on_this_thread() -> None:
     """Keep transformers from reading weights in a pool of threads, each of which would get its own libgomp pool."""
     os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"

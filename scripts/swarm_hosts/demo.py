@@ -40,7 +40,6 @@ class Client:
         # Before torch is imported, which reads its threading environment once.
         compute_threads.prepare(threads)
         with compute_threads.importing():
-            compute_threads.load_torch()
             import chat.client  # noqa: F401 - `connect` needs it
             from node.slices import families
 

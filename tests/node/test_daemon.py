@@ -28,6 +28,7 @@ from node.store import checkpoint
 from scripts.make_model import write_tiny
 from tests.fakes import gpu
 from tests.fakes.deadline import until
+from wire.contacts import Contact
 from wire.tensors import WeightFormat
 from wire.types import Address, LayerRange, ModelId
 
@@ -44,7 +45,7 @@ class Running:
         slices = tuple(SliceRequest(str(folder), LayerRange.parse(one) if one else None) for one in layers)
         fields: dict[str, Any] = {
             "slices": slices,
-            "listen": Address("127.0.0.1", 0),
+            "listen": (Address("127.0.0.1", 0),),
             "identity_file": home / "identity",
             "threads": 1,
             "json": True,
@@ -108,7 +109,7 @@ async def test_a_stop_while_loading_ends_the_loading(folder: Path, tmp_path: Pat
     ("layers", "changes", "words"),
     [
         ("3:9", {}, "3:9"),
-        ("0:2", {"listen": Address("192.0.2.1", 1)}, "192.0.2.1"),
+        ("0:2", {"listen": (Address("192.0.2.1", 1),)}, "192.0.2.1"),
     ],
 )
 async def test_what_cannot_be_served_is_said_before_it_starts(
@@ -145,7 +146,7 @@ async def test_a_port_in_use_is_told_before_anything_is_loaded(folder: Path, tmp
     running = Running(folder, tmp_path, "0:2")
     ready = await running.until("ready")
     taken = Address.parse(ready["address"])
-    second = Running(folder, tmp_path, "0:2", listen=taken)
+    second = Running(folder, tmp_path, "0:2", listen=(taken,))
     with pytest.raises(NodeError, match=str(taken.port)):
         await second.task
     assert second.said("loading") is None
@@ -163,7 +164,9 @@ async def test_a_host_that_chooses_takes_the_layers_that_its_peer_lacks(folder: 
     )
     kv = shape.kv_bytes(LayerRange(2, 5), DEFAULT_CONTEXT)
     memory = three + kv + shape.head[WeightFormat.NATIVE]
-    second = Running(folder, tmp_path / "second", None, auto=True, memory_bytes=memory, peers=(address,))
+    second = Running(
+        folder, tmp_path / "second", None, auto=True, memory_bytes=memory, peers=(Contact(address=address),)
+    )
     ready = await second.until("ready")
     assert [(one["layers"], one["head"]) for one in ready["slices"]] == [("2:5", True)]
     os.kill(os.getpid(), signal.SIGTERM)
@@ -216,7 +219,9 @@ async def test_a_host_fetches_by_id_from_a_host_of_the_folder_and_gives_it_on(
     for home in ("second", "third"):
         # Each knows the one before it alone.
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / home))
-        later = Running(Path(ready["slices"][0]["model"]), tmp_path / home, "1:3", peers=(last,))
+        later = Running(
+            Path(ready["slices"][0]["model"]), tmp_path / home, "1:3", peers=(Contact(address=last),)
+        )
         said = await later.until("ready")
         assert said["slices"][0]["model"] == ready["slices"][0]["model"]
         fetched = later.said("fetched")
@@ -235,7 +240,7 @@ async def test_a_host_that_gives_nothing_is_no_source(folder: Path, tmp_path: Pa
     contact = Address.parse(ready["address"])
     model = ready["slices"][0]["model"]
     with pytest.raises(NodeError, match=f"model {model} is not in the store, and no peer gave its manifest"):
-        await Running(Path(model), tmp_path, "1:3", peers=(contact,)).task
+        await Running(Path(model), tmp_path, "1:3", peers=(Contact(address=contact),)).task
     await stopped(first)
 
 

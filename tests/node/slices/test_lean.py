@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from node.slices import lean
 
 ROOT = Path(__file__).parents[3]
@@ -110,3 +112,33 @@ def test_it_is_installed_once() -> None:
     before = list(sys.meta_path)
     lean.install()
     assert sys.meta_path == before
+
+
+PATTERNS = """
+import re
+import node.slices
+from transformers import core_model_loading as loading
+pattern = loading.re.compile("(?P<name>a+)b")
+print(pattern.search("xaab").group("name"), dict(pattern.groupindex), loading.re.sub is re.sub)
+print(type(loading.WeightRenaming("a", "b").compiled_sources).__module__)
+"""
+INDEX = """
+import node.slices, transformers
+from pathlib import Path
+from node.slices import import_index
+folder = Path(transformers.__path__[0], "models")
+from transformers.utils import import_utils
+print(import_index.load(folder) == import_utils.create_import_structure_from_path.__wrapped__(folder))
+"""
+
+
+def test_patterns_are_compiled_when_they_are_used() -> None:
+    assert said(PATTERNS) == ["aa {'name': 1} True", "node.slices.lean"]
+
+
+def test_what_is_in_which_file_is_kept_between_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert said(INDEX) == ["True"]
+    assert said(INDEX) == ["True"]
