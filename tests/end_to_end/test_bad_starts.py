@@ -27,7 +27,7 @@ from wire.types import Address
 pytestmark = pytest.mark.timeout(300)
 
 Change = Callable[[Path], None]
-LAYERS = ["--layers", "1:3", "--dtype", "float32", "--threads", "1"]
+LAYERS = ["--layers", "1:3", "--dtype", "float32", "--threads", "1", "--listen", "127.0.0.1:0"]
 
 
 def _fails(arguments: list[str], *, code: int, saying: str) -> str:
