@@ -117,7 +117,8 @@ def test_the_host_can_write_to_its_own_folders_only_and_sees_no_keys(session: Us
         "runtime": "yes",
         "tmp": "yes",
     }
-    assert seen["tmp"] == 0
+    # A checkout below the shared folder has to stay in sight.
+    assert (seen["tmp"] == 0) != Path(__file__).is_relative_to("/tmp")
     assert seen["private"] == "hidden"
     assert (seen["no_new_privileges"], seen["seccomp"], int(seen["capabilities"], 16)) == ("1", "2", 0)
     assert seen["nice"] == 10

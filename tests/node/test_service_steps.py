@@ -146,6 +146,8 @@ def test_a_model_in_the_shared_temporary_folder_keeps_it_in_sight(
     monkeypatch.setattr(Path, "cwd", lambda: Path("/home/somebody"))
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
+    # Wherever these tests are: what is installed here is not below the shared folder.
+    monkeypatch.setattr(sys, "prefix", "/opt/lamella")
     words = ("--model", model)
     assert service_steps.wanted(parse(words), words, {}).private_tmp is private
 

@@ -26,6 +26,7 @@ from tests.fakes.giving import hosting, library, telling
 from tests.fakes.hub import StandInHub
 from tests.fakes.hub_machine import fresh_machine
 from wire import limits
+from wire.contacts import Contact
 from wire.manifest import Manifest
 from wire.types import Address, ModelId
 
@@ -149,7 +150,7 @@ async def test_small_files_and_manifests_are_repaired_too(
     damage(store, manifest.files[0].digest, manifest.model_id.digest, manifest.tensors[0].chunks[0])
     (entry,) = store.catalogue.entries()
     async with hosting(telling(folder, *entry.names)) as contact:
-        whole, events = await said(repair=True, peers=(contact,))
+        whole, events = await said(repair=True, peers=(Contact(address=contact),))
     assert whole, events
     assert events[1]["mended"] == 3
     assert store.check() == []
@@ -164,7 +165,7 @@ async def test_peers_repair_what_no_hub_has(
     damage(store, *manifest.tensors[0].chunks)
     shelf = telling(folder)
     async with hosting(shelf, network="club") as contact:
-        whole, _ = await said(repair=True, peers=(contact,), network="club")
+        whole, _ = await said(repair=True, peers=(Contact(address=contact),), network="club")
     assert whole
     assert sorted(shelf.given) == sorted(manifest.tensors[0].chunks)
     assert store.check() == []
@@ -177,7 +178,7 @@ async def test_what_cannot_be_repaired_is_removed_and_told(
     store.catalogue.forget(manifest.model_id)
     store.catalogue.used(manifest.model_id)
     damage(store, manifest.tensors[0].chunks[0])
-    whole, events = await said(repair=True, peers=(Address("127.0.0.1", 1),))
+    whole, events = await said(repair=True, peers=(Contact(address=Address("127.0.0.1", 1)),))
     assert not whole
     assert [one["event"] for one in events] == ["checked", "not-repaired", "repaired", "models"]
     assert "there is no source" in events[1]["message"]
