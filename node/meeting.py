@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 ENOUGH: Final = 8
 """Links to peers that are kept; a host that has as many looks for no more."""
 LOOK_S: Final = 2.0
-"""How soon a contact that is due again is tried."""
+"""How soon is noticed what nobody tells of."""
+_LEAST_S: Final = 0.05
 
 
 class Meeting:
@@ -53,8 +54,9 @@ class Meeting:
                 greet_at = now + GREET_S
                 for link in self._kept:
                     self._roads.greet(link)
+            due_s = self._roads.next_due_s() if lacking > 0 else None
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(min(LOOK_S, max(due_s or LOOK_S, _LEAST_S))):
                     await self._roads.news.wait()
             except TimeoutError:
                 continue

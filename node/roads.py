@@ -212,6 +212,10 @@ class Roads:
         contacts = self._book.due(self._now(), most, linked=set(self._linked.links))
         return [Somebody(peer=one.peer, contacts=(one,)) for one in contacts]
 
+    def next_due_s(self) -> float | None:
+        """Seconds until `due` has somebody; None when there is nobody to wait for."""
+        return self._book.next_due_s(self._now(), linked=set(self._linked.links))
+
     def addresses(self, peer: PeerId) -> list[Address]:
         """Where a peer may be dialled."""
         known = self._book.askable(self._now(), MOST_ASKED)

@@ -60,6 +60,8 @@ HEARSAY_S: Final = 3_600.0
 
 FIRST_WAIT_S: Final = 2.0
 """After a first failure; doubled by each further one."""
+FIRST_NEAR_WAIT_S: Final = 0.5
+"""The same for what a person named or the local network shows: it may just be starting, too."""
 LONGEST_WAIT_S: Final = 900.0
 LONGEST_NEAR_WAIT_S: Final = 60.0
 """For what a person named or the local network shows: somebody may be waiting for it to come back."""
@@ -134,9 +136,9 @@ class Entry:
         if why in (Failure.OTHER_NETWORK, Failure.SOMEONE_ELSE):
             return MISTAKEN_WAIT_S
         near = bool(self.roads & NAMED_BY_A_PERSON) or Road.LAN in self.roads
-        longest = LONGEST_NEAR_WAIT_S if near else LONGEST_WAIT_S
+        first, longest = (FIRST_NEAR_WAIT_S, LONGEST_NEAR_WAIT_S) if near else (FIRST_WAIT_S, LONGEST_WAIT_S)
         doublings = min(self.failures - 1, 16)
-        return min(FIRST_WAIT_S * 2.0**doublings, longest)
+        return min(first * 2.0**doublings, longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

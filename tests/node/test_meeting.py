@@ -50,7 +50,7 @@ async def test_who_is_alone_says_why_once_and_when_it_is_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0.01)
-    monkeypatch.setattr(entries, "FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(entries, "FIRST_NEAR_WAIT_S", 0.02)
     host = AskedHost(1)
     address = await host.listen()
     await host.close()

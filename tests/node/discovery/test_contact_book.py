@@ -53,7 +53,7 @@ def test_a_failure_backs_off_and_an_answer_brings_it_back(book: ContactBook) -> 
     book.heard([contact(1)], Road.CONFIGURED, 0.0)
     waits = []
     now = 0.0
-    for _ in range(6):
+    for _ in range(8):
         assert book.due(now, 1) == [contact(1)]
         book.failed(contact(1), Failure.SILENT, now)
         wait = book.next_due_s(now)
