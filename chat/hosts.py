@@ -131,6 +131,10 @@ class Hosts:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._under_way.clear()
+        search, self._search = self._search, None
+        if search is not None and not search.cancelled():
+            # A search that failed did so by a defect, which is not to be lost.
+            search.result()
 
     def on_message(self, link: Link, message: Message) -> bool:
         """Take a message of a host; whether it was about what it serves or about peers."""

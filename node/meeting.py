@@ -19,6 +19,7 @@ ENOUGH: Final = 8
 LOOK_S: Final = 2.0
 """How soon is noticed what nobody tells of."""
 _LEAST_S: Final = 0.05
+"""Between two looks, however many contacts are due."""
 
 
 class Meeting:
@@ -56,7 +57,7 @@ class Meeting:
                     self._roads.greet(link)
             due_s = self._roads.next_due_s() if lacking > 0 else None
             try:
-                async with asyncio.timeout(min(LOOK_S, max(due_s or LOOK_S, _LEAST_S))):
+                async with asyncio.timeout(LOOK_S if due_s is None else min(max(due_s, _LEAST_S), LOOK_S)):
                     await self._roads.news.wait()
             except TimeoutError:
                 continue

@@ -75,7 +75,7 @@ class Undrain:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """It is to take no new sessions for now; nothing else changes."""
+    """It is to take no new sessions until the same one resumes it; nothing else changes."""
 
     by: Pauser
 
