@@ -125,9 +125,10 @@ def _screen(options: ClientOptions) -> int:
     if os.environ.get("TERM") == "dumb":
         raise UsageError("This terminal cannot show the screen (TERM is dumb); use `lamella ask`")
     from chat.ask import connect_client
+    from chat.own_host import OwnHost
     from chat.tui.app import LamellaApp
 
-    app = LamellaApp(lambda progress: connect_client(options, progress))
+    app = LamellaApp(lambda progress: connect_client(options, progress), OwnHost(options.control))
     _wait(app.run_async())
     return app.return_code or 0
 

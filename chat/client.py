@@ -23,6 +23,7 @@ from crypto.identity import PeerId
 from node import keyfile, paths
 from node.errors import NodeError
 from node.loading import bring, load
+from node.manners.pacing import Pacer
 from node.model_library import Library, LibraryTerms
 from node.slices import beside
 from node.slices.compute import ComputeThread
@@ -97,7 +98,8 @@ class Client:
             hosts = swarm.hosts
             await swarm.open()
             asker = Asker(identity=identity, network=options.network)
-            self._library = Library(_terms(options), neighbours=hosts.sharing, asker=asker)
+            pacer = Pacer(download_bytes_per_s=options.download_rate)
+            self._library = Library(_terms(options), neighbours=hosts.sharing, asker=asker, pace=pacer)
             progress("reaching hosts and loading the first layers")
             checked = asyncio.Event()
             async with asyncio.TaskGroup() as group:
@@ -328,7 +330,6 @@ def _terms(options: ClientOptions) -> LibraryTerms:
         root=paths.weights_dir(),
         cache_dir=paths.cache_dir(),
         quota_bytes=options.disk,
-        download_bytes_per_s=options.download_rate,
         offline=options.offline,
     )
 

@@ -57,6 +57,8 @@ class ClientOptions:
     """Search for hosts beside the contacts, by the DHT that the contacts are part of."""
     offline: bool = False
     """Use the weights that are here, and fetch none."""
+    control: Path | None = None
+    """Control socket of the host that runs on this machine; in the runtime folder when None."""
 
 
 class Driver(Protocol):

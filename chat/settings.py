@@ -7,8 +7,6 @@ read by the same parser. What is said later in this order wins: defaults, file, 
 from __future__ import annotations
 
 import difflib
-import math
-import re
 import secrets
 import tomllib
 from collections.abc import Callable, Mapping
@@ -17,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chat.errors import UsageError
-from node.sizes import size
-from wire.errors import InvalidValue
+from node import readers
+from node.readers import DTYPES, number, size, switch, text, texts, whole
 from wire.tensors import WeightFormat
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from wire.contacts import Contact
 
 # `lamella --help` builds the parser from this module, so it imports nothing that takes long.
-
-DTYPES: Final = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,150 +49,65 @@ class Setting:
         return f"LAMELLA_{self.name.upper()}"
 
 
-def _text(value: object) -> object:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("text")
-    return value
-
-
-def _path(value: object) -> object:
-    return Path(str(_text(value))).expanduser()
-
-
-def _texts(value: object) -> object:
-    """Read a list of texts, or one text that holds several between commas or spaces."""
-    parts = [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise ValueError("a list of texts")
-    return parts
-
-
-def _switch(value: object) -> object:
-    words = {
-        "1": True,
-        "true": True,
-        "yes": True,
-        "on": True,
-        "0": False,
-        "false": False,
-        "no": False,
-        "off": False,
-    }
-    read = words.get(value.lower()) if isinstance(value, str) else value
-    if not isinstance(read, bool):
-        raise ValueError("true or false")
-    return read
-
-
-def _whole(low: int, high: int | None = None) -> Callable[[object], object]:
-    expected = f"a whole number of {low} or more" if high is None else f"a whole number from {low} to {high}"
-
-    def read(value: object) -> object:
-        try:
-            number = int(value) if isinstance(value, str) else value
-        except ValueError:
-            number = None
-        if isinstance(number, bool) or not isinstance(number, int) or number < low:
-            raise ValueError(expected)
-        if high is not None and number > high:
-            raise ValueError(expected)
-        return number
-
-    return read
-
-
-def _number(low: float, high: float) -> Callable[[object], object]:
-    def read(value: object) -> object:
-        try:
-            number = (
-                float(value)
-                if isinstance(value, str | int | float) and not isinstance(value, bool)
-                else math.nan
-            )
-        except (ValueError, OverflowError):
-            number = math.nan
-        if not low <= number <= high:
-            raise ValueError(f"a number from {low:g} to {high:g}")
-        return number
-
-    return read
-
-
-def _size(value: object) -> object:
-    try:
-        return size(str(value))
-    except InvalidValue as error:
-        raise ValueError("a size, as in 512M or 20G") from error
-
-
-def _dtype(value: object) -> object:
-    if value not in DTYPES:
-        raise ValueError(f"one of {', '.join(DTYPES)}")
-    return value
-
-
-def _weights(value: object) -> object:
-    try:
-        return WeightFormat(value)
-    except ValueError as error:
-        raise ValueError(f"one of {', '.join(one.value for one in WeightFormat)}") from error
-
-
 SETTINGS: Final = (
     Setting(
-        "model", _text, "MODEL", "pocket, a folder, hf:org/name[@revision], or a model id (default: pocket)"
+        "model", text, "MODEL", "pocket, a folder, hf:org/name[@revision], or a model id (default: pocket)"
     ),
-    Setting("peers", _texts, "PEER", "a host to ask first, IP:PORT or PEERID@IP:PORT; may be repeated"),
+    Setting("peers", texts, "PEER", "a host to ask first, IP:PORT or PEERID@IP:PORT; may be repeated"),
     Setting(
-        "front_layers", _whole(0), "N", "layers to compute on this machine, after the embedding (default: 1)"
+        "front_layers", whole(0), "N", "layers to compute on this machine, after the embedding (default: 1)"
     ),
-    Setting("private_ends", _switch, "", "also keep the head here, so that no host sees a token"),
-    Setting("allow_tokens", _switch, "", "let hosts see the text in plain, where a model's layers need it"),
-    Setting("temperature", _number(0, 100), "T", "0 always takes the likeliest token (default: 0)"),
-    Setting("top_k", _whole(0, 4_000_000), "K", "draw from the K likeliest tokens; 0 is all (default: 0)"),
-    Setting("top_p", _number(0, 1), "P", "draw from the likeliest tokens that make up P (default: 1)"),
-    Setting("min_p", _number(0, 1), "P", "drop tokens less likely than P times the likeliest (default: 0)"),
+    Setting("private_ends", switch, "", "also keep the head here, so that no host sees a token"),
+    Setting("allow_tokens", switch, "", "let hosts see the text in plain, where a model's layers need it"),
+    Setting("temperature", number(0, 100), "T", "0 always takes the likeliest token (default: 0)"),
+    Setting("top_k", whole(0, 4_000_000), "K", "draw from the K likeliest tokens; 0 is all (default: 0)"),
+    Setting("top_p", number(0, 1), "P", "draw from the likeliest tokens that make up P (default: 1)"),
+    Setting("min_p", number(0, 1), "P", "drop tokens less likely than P times the likeliest (default: 0)"),
     Setting(
-        "seed", _whole(0, (1 << 64) - 1), "N", "repeat the draws of another time (default: new each time)"
+        "seed", whole(0, (1 << 64) - 1), "N", "repeat the draws of another time (default: new each time)"
     ),
-    Setting("max_tokens", _whole(1), "N", "longest answer, in tokens (default: 512)"),
-    Setting(
-        "context", _whole(2), "N", "positions to reserve at each host (default: the model's, up to 4096)"
-    ),
-    Setting("dtype", _dtype, "DTYPE", f"numerics: {', '.join(DTYPES)} (default: the checkpoint's)"),
+    Setting("max_tokens", whole(1), "N", "longest answer, in tokens (default: 512)"),
+    Setting("context", whole(2), "N", "positions to reserve at each host (default: the model's, up to 4096)"),
+    Setting("dtype", readers.dtype, "DTYPE", f"numerics: {', '.join(DTYPES)} (default: the checkpoint's)"),
     Setting(
         "weights",
-        _weights,
+        readers.weights,
         "FORMAT",
         f"bits of the weights: {', '.join(one.value for one in WeightFormat)} (default: whatever hosts have)",
     ),
-    Setting("system", _text, "TEXT", "a system message to begin with"),
-    Setting("join", _text, "STRING", "a join string, lamella:..., which names a network and hosts of it"),
+    Setting("system", text, "TEXT", "a system message to begin with"),
+    Setting("join", text, "STRING", "a join string, lamella:..., which names a network and hosts of it"),
     Setting(
-        "network", _text, "NAME", "network of hosts to speak with (default: that of --join, or else main)"
+        "network", text, "NAME", "network of hosts to speak with (default: that of --join, or else main)"
     ),
-    Setting("lan", _switch, "", "look for hosts on the local network (default: yes)"),
-    Setting("bootstrap", _path, "FILE", "a signed list of hosts to begin with"),
-    Setting("bootstrap_key", _text, "HEX", "whose list is believed, by the Ed25519 public key"),
-    Setting("identity", _path, "FILE", "file of this machine's identity"),
-    Setting("threads", _whole(1), "N", "threads for the layers computed here"),
+    Setting("lan", switch, "", "look for hosts on the local network (default: yes)"),
+    Setting("bootstrap", readers.path, "FILE", "a signed list of hosts to begin with"),
+    Setting("bootstrap_key", text, "HEX", "whose list is believed, by the Ed25519 public key"),
+    Setting("identity", readers.path, "FILE", "file of this machine's identity"),
+    Setting("threads", whole(1), "N", "threads for the layers computed here"),
     Setting(
-        "disk", _size, "SIZE", "the most that fetched weights may take on disk, as in 20G (default: no bound)"
+        "disk", size, "SIZE", "the most that fetched weights may take on disk, as in 20G (default: no bound)"
     ),
-    Setting("download_rate", _size, "SIZE", "bytes a second to fetch weights with, as in 10M"),
+    Setting("download_rate", size, "SIZE", "bytes a second to fetch weights with, as in 10M"),
     Setting(
         "dht",
-        _switch,
+        switch,
         "",
         "find hosts by those that are known, beside those named with --peer (default: yes)",
     ),
-    Setting("offline", _switch, "", "fetch no weights; use those that are here"),
+    Setting("offline", switch, "", "fetch no weights; use those that are here"),
+    Setting(
+        "control",
+        readers.path,
+        "PATH",
+        "control socket of this machine's own host, which the screen shows on Ctrl+O (default: the usual one)",
+    ),
 )
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 PLANNING: Final = {
     "weights": replace(_BY_NAME["weights"], help="bits of the weights (default: the most that fit)"),
     "context": _BY_NAME["context"],
-    "sessions": Setting("sessions", _whole(1, 256), "N", "sessions at once to have memory for (default: 1)"),
+    "sessions": Setting("sessions", whole(1, 256), "N", "sessions at once to have memory for (default: 1)"),
     "front_layers": replace(
         _BY_NAME["front_layers"], help="layers that the client computes (default: as many as is fastest)"
     ),
@@ -261,7 +172,7 @@ def _value(setting: Setting, value: object, where: str) -> object:
     try:
         return setting.read(value)
     except ValueError as error:
-        raise UsageError(f"{where} must be {error}, not {value!r}.") from error
+        raise UsageError(f"{readers.complaint(error, value, where)}.") from error
 
 
 def _options(values: dict[str, Any]) -> ClientOptions:

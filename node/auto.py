@@ -38,6 +38,8 @@ class Hands:
     """Stop offering a slice at once, let its sessions end, and free its memory."""
     clock: Callable[[], float]
     """Seconds since 1970: rounds are the same on all hosts."""
+    settled: Callable[[], str | None] = lambda: None
+    """Why no other layers are to be chosen now, whatever would help; None when they may be."""
 
 
 class AutoHost:
@@ -72,6 +74,9 @@ class AutoHost:
         current = self.current
         if current is None:
             return Stay(reason="nothing is served")
+        why = self._hands.settled()
+        if why is not None:
+            return Stay(reason=why)
         heard = await self._heard()
         if heard is None:
             return Stay(reason="no peer could be heard")

@@ -6,75 +6,73 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
+from contextlib import aclosing, suppress
 
-from crypto.identity import PeerId
 from node.auto import AutoHost, Hands
-from node.config import NodeConfig, SliceRequest
+from node.config import SliceRequest
+from node.controlling import Parts
 from node.errors import NodeError
-from node.hosting import HostedSlice
+from node.free_memory import PART_OF_FREE, free_memory
+from node.holding import wish_for
+from node.lifecycle.errors import LoadFailed, NotHeld
+from node.lifecycle.following import SliceStatus
+from node.lifecycle.happenings import Pauser
+from node.lifecycle.table import State
+from node.lifecycle.wishes import Wish
 from node.neighbours import Neighbours
 from node.planning import gap
 from node.planning.cost import Load
 from node.planning.gap import Choice, Joining
 from node.planning.moving import Move, Stay
 from node.serving import Serving
-from node.slices.compute import ComputeThread
 from node.slices.errors import SliceError
 from node.slices.shape_of import read_shape
 from node.stored_model import Model
 
 log = logging.getLogger(__name__)
 
-_PART_OF_FREE: Final = 0.75
-"""Of the memory that is free; the rest is for whoever uses this machine, and for what the system keeps of files."""
-_MEMORY_FILE: Final = Path("/proc/meminfo")
-
-
-class Unmeasured(NodeError):
-    """It cannot be found out how much memory is free."""
-
 
 class Choosing:
     """The choice of one process; does nothing until it settles."""
 
-    def __init__(
-        self,
-        me: PeerId,
-        config: NodeConfig,
-        *,
-        serving: Serving,
-        neighbours: Neighbours,
-        compute: ComputeThread,
-    ) -> None:
-        self._me = me
-        self._config = config
+    def __init__(self, parts: Parts, *, serving: Serving, neighbours: Neighbours) -> None:
+        self._parts = parts
         self._serving = serving
         self._neighbours = neighbours
-        self._compute = compute
         self._auto: AutoHost | None = None
-        self._chosen: tuple[Model, SliceRequest] | None = None
-        self._held: HostedSlice | None = None
+        self._model: Model | None = None
 
-    async def settle(self, model: Model, request: SliceRequest) -> None:
-        """Choose layers of a model, load them and offer them.
+    async def settle(self) -> None:
+        """Choose layers of the model that is configured and have them served, unless people drained or paused any.
 
         Raises:
-            NodeError: nothing of it fits, or it cannot be had.
-            SliceError: it cannot be loaded.
+            NodeError: nothing of it fits, or it cannot be had or loaded.
+            SliceError: its config cannot be read.
         """
+        drained = [
+            one for one in self._held() if one.state is State.STOPPED or Pauser.PERSON in one.paused_by
+        ]
+        if drained:
+            log.warning(
+                "no layers are chosen, since people drained or paused %s; "
+                "`lamella-node ctl leave` and a start let it choose again",
+                ", ".join(str(one.wish.key) for one in drained),
+            )
+            return
+        config, compute = self._parts.config, self._parts.host.compute
+        self._model = model = await self._serving.open(config.slices[0].model)
         facts = await self._serving.facts(model)
         joining = Joining(
-            me=self._me,
+            me=self._parts.me,
             model=model.model,
-            shape=await self._compute.run(read_shape, model.folder),
-            budget_bytes=self._config.memory_bytes or int(_PART_OF_FREE * free_memory()),
+            shape=await compute.run(read_shape, model.folder),
+            budget_bytes=config.memory_bytes or int(PART_OF_FREE * free_memory()),
             load=Load(),
             numerics=(self._serving.numerics(facts),),
         )
-        self._chosen = model, request
-        hands = Hands(hear=self._hear, load=self._load, unload=self._unload, clock=time.time)
+        hands = Hands(
+            hear=self._hear, load=self._load, unload=self._unload, clock=time.time, settled=self._asked
+        )
         self._auto = AutoHost(joining, hands)
         choice = await self._auto.settle()
         log.info("layers %s were chosen: %s", choice.layers, choice.reason)
@@ -89,8 +87,8 @@ class Choosing:
             log.error("no layers are served any more: %s", error)
 
     async def _hear(self) -> Sequence[gap.Heard]:
-        if self._chosen is not None:
-            await self._neighbours.look_for(self._chosen[0].model)
+        if self._model is not None:
+            await self._neighbours.look_for(self._model.model)
         return [
             gap.Heard(peer=one.peer, offer=offer, draining=one.hosting.draining)
             for one in await self._neighbours.ask()
@@ -98,18 +96,45 @@ class Choosing:
         ]
 
     async def _load(self, choice: Choice) -> None:
-        if self._chosen is None:
-            raise RuntimeError("no model was chosen")
-        model, request = self._chosen
-        held = await self._serving.load(model, SliceRequest(request.model, choice.layers))
-        self._serving.offer(held)
-        self._held = held
+        wish, keeper = self._wish(choice), self._parts.keeper
+        try:
+            async with aclosing(keeper.join(wish, chosen=True)) as told:
+                async for _ in told:
+                    pass
+        except LoadFailed:
+            # Another choice is made, or the old one is taken back.
+            await keeper.leave(wish.key, 0.0)
+            raise
 
     async def _unload(self, choice: Choice) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            cut_off = await self._serving.let_go(held)
-            log.info("layers %s were left; %d answers were cut off", choice.layers, cut_off)
+        key, keeper = self._wish(choice).key, self._parts.keeper
+        cut_off = 0
+        # A person may have taken it away meanwhile.
+        with suppress(NotHeld):
+            await keeper.leave(key, self._parts.config.drain_grace_s)
+            async with aclosing(keeper.watch(key)) as told:
+                async for one in told:
+                    cut_off = one.cut_off
+        log.info("layers %s were left; %d answers were cut off", choice.layers, cut_off)
+
+    def _asked(self) -> str | None:
+        """What people asked for keeps the host from choosing."""
+        current = None if self._auto is None else self._auto.current
+        own = None if current is None else self._wish(current).key
+        held = self._held()
+        if any(one.wish.key != own for one in held):
+            return "people asked for other slices"
+        if not any(one.state is State.SERVING and not one.paused_by for one in held):
+            return "its slice was paused, drained or left"
+        return None
+
+    def _held(self) -> list[SliceStatus]:
+        """The slices, but for those that have just gone."""
+        gone = (State.LEFT, State.CLOSED)
+        return [one for one in self._parts.keeper.status() if one.state not in gone]
+
+    def _wish(self, choice: Choice) -> Wish:
+        return wish_for(SliceRequest(self._parts.config.slices[0].model, choice.layers))
 
     @staticmethod
     def _told(decided: Move | Stay) -> None:
@@ -117,21 +142,3 @@ class Choosing:
             log.info("moved to layers %s: %s", decided.choice.layers, decided.reason)
         else:
             log.debug("stays: %s", decided.reason)
-
-
-def free_memory(file: Path = _MEMORY_FILE) -> int:
-    """Bytes that a process could take with nobody giving any up (`MemAvailable`, Linux). Raises `Unmeasured`."""
-    try:
-        for line in file.read_text("ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return int(value.split()[0]) * 1024
-    except (OSError, ValueError, IndexError) as error:
-        raise _unmeasured(file) from error
-    raise _unmeasured(file)
-
-
-def _unmeasured(file: Path) -> Unmeasured:
-    return Unmeasured(
-        f"{file} does not say how much memory is free", "say how much this host may take, with --memory"
-    )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from node import sizes
-from node.discovery.bootstrap import bootstrap_key
-from node.discovery.errors import DiscoveryError
+from node import readers, sizes
 from node.status import StatusLine
-from wire import limits
-from wire.contacts import Contact
 from wire.errors import InvalidValue
-from wire.types import Address
 
-MOST_THREADS: Final = 256
+if TYPE_CHECKING:
+    from wire.contacts import Contact
+    from wire.types import Address
+
+_UNKNOWN: Final = "unrecognized arguments: "
+"""How argparse begins a complaint about options that do not exist."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,8 +24,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end."""
-        StatusLine(as_json=self.as_json).fail(f"{message}; `{self.prog} --help` lists the options")
+        self.refuse(f"{message}{self._meant(message)}; `{self.prog} --help` lists the options")
+
+    def refuse(self, sentence: str) -> NoReturn:
+        """Say in these words what is wrong, and end."""
+        StatusLine(as_json=self.as_json).fail(sentence)
         self.exit(2)
+
+    def _meant(self, message: str) -> str:
+        """The option that an unknown one resembles."""
+        if not message.startswith(_UNKNOWN):
+            return ""
+        import difflib
+
+        word = message.removeprefix(_UNKNOWN).split()[0].partition("=")[0]
+        close = difflib.get_close_matches(word, self._option_string_actions, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
 
 
 def number(text: str, low: int, high: int) -> int:
@@ -42,40 +56,32 @@ def number(text: str, low: int, high: int) -> int:
 
 def threads(text: str) -> int:
     """A number of threads. Raises `argparse.ArgumentTypeError`."""
-    return number(text, 1, MOST_THREADS)
-
-
-def address(text: str) -> Address:
-    """A place on the network. Raises `argparse.ArgumentTypeError`."""
-    try:
-        return Address.parse(text)
-    except InvalidValue as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return number(text, 1, readers.MOST_THREADS)
 
 
 def contact(text: str) -> Contact:
     """A peer and where it is. Raises `argparse.ArgumentTypeError`."""
     try:
-        return Contact.parse(text)
+        return readers.contact(text)
     except InvalidValue as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def signer(text: str) -> bytes:
-    """Whose bootstrap list is believed. Raises `argparse.ArgumentTypeError`."""
-    try:
-        return bootstrap_key(text)
-    except DiscoveryError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def network(text: str) -> str:
     """The name of a swarm. Raises `argparse.ArgumentTypeError`."""
-    if not text or len(text) > limits.MAX_AGENT_CHARS or not text.isprintable():
-        raise argparse.ArgumentTypeError(
-            f"a network name is 1 to {limits.MAX_AGENT_CHARS} printable characters"
-        )
-    return text
+    try:
+        return readers.network(text)
+    except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def address(text: str) -> Address:
+    """A place on the network. Raises `argparse.ArgumentTypeError`."""
+    try:
+        found: Address = readers.address(text)
+        return found
+    except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def size(text: str) -> int:
@@ -88,4 +94,7 @@ def size(text: str) -> int:
 
 def size_or_zero(text: str) -> int:
     """A number of bytes, or none at all. Raises `argparse.ArgumentTypeError`."""
-    return 0 if text == "0" else size(text)
+    try:
+        return 0 if text == "0" else sizes.size(text)
+    except InvalidValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,8 @@ from typing import Any, Final, NoReturn, TextIO
 
 from node import command_line, control_text
 from node.control.client import connected, decoded
-from node.control.commands import COMMANDS, Command, read_arguments, suggestion
-from node.control.errors import BadRequest
+from node.control.commands import COMMANDS, LOGS, Command, read_arguments, suggestion
+from node.control.errors import BadRequest, Unfit
 from node.control.kinds import Flag, Kind, Maybe, Text, shown
 from node.control.protocol import Answer, Failed, Told
 from node.control.shapes import Part, parts
@@ -32,13 +33,15 @@ _NOT_DONE: Final = 1
 _INTERRUPTED: Final = 130
 _UNREACHABLE: Final = "unreachable"
 """The code with which `--json` tells that there was no answer; hosts do not use it."""
+_CLEAR: Final = "\r\x1b[K"
 _STOPS: Final = (signal.SIGTERM, signal.SIGHUP)
 _COMMANDS: Final = "\n".join(f"  {name:<10}{one.summary.partition(';')[0]}" for name, one in COMMANDS.items())
+_CODES: Final = "exit codes: 0 done, 1 the host could not or cannot be asked, 2 wrong usage, 130 interrupted"
 _EPILOG: Final = f"""\
 commands:
 {_COMMANDS}
 
-`lamella-node ctl COMMAND --help` tells the rest. The host of this user is asked; root may ask any, by --socket.
+`lamella-node ctl COMMAND --help` tells the rest. The host of this user is asked; root may ask any, by --control.
 
 examples:
   lamella-node ctl status
@@ -47,7 +50,7 @@ examples:
   lamella-node ctl logs --follow --level warning
   lamella-node ctl sessions --json | jq .
 
-exit codes: 0 done, 1 the host could not or cannot be asked, 2 wrong usage, 130 interrupted
+{_CODES}
 """
 
 
@@ -67,7 +70,7 @@ def parse(arguments: Sequence[str]) -> ControlConfig:
     as_json = "--json" in arguments
     first = _parser(f"lamella-node {CTL}", "Ask a running host, or tell it what to do.", _EPILOG)
     first.as_json = as_json
-    first.usage = f"lamella-node {CTL} COMMAND [...] [--json] [--socket PATH]"
+    first.usage = f"lamella-node {CTL} COMMAND [...] [--json] [--control PATH]"
     first.add_argument("command", type=_command, metavar="COMMAND", help=argparse.SUPPRESS)
     first.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
     words = first.parse_args(arguments)
@@ -90,60 +93,131 @@ def parse(arguments: Sequence[str]) -> ControlConfig:
 def main(arguments: Sequence[str]) -> int:
     """Do what the words after `ctl` ask for; return the exit code."""
     config = parse(arguments)
-    # What stops other commands stops this one: the request is given up before the connection is.
-    for number in _STOPS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(run(config))
-    except KeyboardInterrupt:
-        _write(sys.stderr, [f"interrupted; {config.command.cancelled}"])
+            return runner.run(_until_stopped(config))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _note(sys.stderr, [f"interrupted; {config.command.cancelled}"])
         return _INTERRUPTED
+
+
+async def _until_stopped(config: ControlConfig) -> int:
+    """What stops other commands stops this one as Ctrl-C does: the request is given up before the connection is."""
+    task = asyncio.current_task()
+    for number in _STOPS:
+        if task is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await run(config)
 
 
 async def run(config: ControlConfig, out: TextIO | None = None, err: TextIO | None = None) -> int:
     """Ask the host and print its answers; return the exit code. Cancelling it gives the request up."""
-    to, errors = out or sys.stdout, err or sys.stderr
+    told = _Told(config, out or sys.stdout, err or sys.stderr)
     try:
         async with (
             connected(config.socket) as client,
             client.answers(config.command, config.arguments) as answers,
         ):
             async for answer in answers:
-                if not _print(config, answer, to, errors):
-                    return _DONE
+                if not told.print(answer):
+                    break
                 if isinstance(answer, Failed):
                     return _NOT_DONE
     except NodeError as error:
         if config.json:
-            _write(to, [Failed(None, _UNREACHABLE, error.cause, error.next_step).line()])
-        _write(errors, [control_text.clean(f"lamella-node {CTL}: {error}")])
+            told.result([Failed(None, _UNREACHABLE, error.cause, error.next_step).line()])
+        told.clear()
+        _note(told.errors, [control_text.clean(f"lamella-node {CTL}: {error}")])
         return _NOT_DONE
-    return _DONE
+    finally:
+        told.clear()
+    return _NOT_DONE if told.lost else _DONE
 
 
-def _print(config: ControlConfig, answer: Answer, to: TextIO, errors: TextIO) -> bool:
-    """Print one answer; whether anybody reads it. Raises `BadAnswer`."""
-    if config.json:
-        return _write(to, [answer.line()])
-    if isinstance(answer, Failed):
-        return _write(errors, [control_text.clean(f"lamella-node {CTL}: {answer.error()}")])
-    said = control_text.lines(decoded(config.command, answer))
-    # What a long command does on its way is not its result; records of a log are.
-    aside = isinstance(answer, Told) and config.command.name != "logs"
-    return _write(errors if aside else to, said)
+class _Told:
+    """Where the answers to one request are written.
+
+    What a long command does on its way is not its result, and goes to standard error: on a terminal one line that
+    changes, elsewhere a line whenever there is news.
+    """
+
+    def __init__(self, config: ControlConfig, to: TextIO | None, errors: TextIO | None) -> None:
+        self._config = config
+        self.to = to
+        self.errors = errors
+        self.lost = False
+        """Whether something could not be written, for another reason than that nobody reads it."""
+        self._step: object = None
+        self._terminal = errors is not None and errors.isatty()
+        self._open_line = False
+
+    def print(self, answer: Answer) -> bool:
+        """Print one answer; whether to go on. Raises `BadAnswer`."""
+        if self._config.json:
+            return self.result([answer.line()])
+        if isinstance(answer, Failed):
+            self.clear()
+            _note(self.errors, [control_text.clean(f"lamella-node {CTL}: {answer.error()}")])
+            return True
+        record = decoded(self._config.command, answer)
+        said = control_text.lines(record)
+        # Records of a log are its result.
+        if isinstance(answer, Told) and self._config.command is not LOGS:
+            self._aside(record, said)
+            return True
+        self.clear()
+        return self.result(said)
+
+    def clear(self) -> None:
+        """Take away the line that changes."""
+        if self._open_line:
+            self._open_line = False
+            _note(self.errors, [_CLEAR], end="")
+
+    def result(self, said: list[str]) -> bool:
+        """Print lines of the result; whether anybody reads them."""
+        try:
+            return _write(self.to, said)
+        except OSError as error:
+            self.lost = True
+            why = error.strerror or error
+            _note(
+                self.errors, [f"lamella-node {CTL}: the answer cannot be written ({why}); make room for it"]
+            )
+            return False
+
+    def _aside(self, record: object, said: list[str]) -> None:
+        step = control_text.step_of(record)
+        if self._terminal:
+            room = shutil.get_terminal_size().columns - 1
+            self._open_line = True
+            _note(self.errors, [_CLEAR + " ".join(said)[:room]], end="")
+        elif step != self._step:
+            _note(self.errors, said)
+        self._step = step
 
 
-def _write(stream: TextIO, said: list[str]) -> bool:
-    """Write lines at once; whether anybody reads them."""
+def _note(stream: TextIO | None, said: list[str], end: str = "\n") -> None:
+    """Write lines for a person, if they can be."""
+    with suppress(OSError):
+        _write(stream, said, end)
+
+
+def _write(stream: TextIO | None, said: list[str], end: str = "\n") -> bool:
+    """Write lines at once; whether anybody reads them. Raises `OSError` when there is no room for them."""
+    if stream is None:
+        # Closed before this program began; what was asked for is done all the same.
+        return True
     try:
-        stream.write("".join(f"{line}\n" for line in said))
+        stream.write("".join(f"{line}{end}" for line in said))
         stream.flush()
-    except BrokenPipeError:
-        # `| head` has seen enough. What is buffered would fail again when Python ends.
+    except OSError as error:
+        # What is buffered would fail again when Python ends.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
+        # `| head` has seen enough.
         return False
     return True
 
@@ -165,7 +239,9 @@ def _parser(prog: str, description: str, epilog: str) -> _Parser:
     )
     parser.add_argument("--json", action="store_true", help="the host's own lines, one JSON object each")
     parser.add_argument(
+        "--control",
         "--socket",
+        dest="socket",
         type=Path,
         metavar="PATH",
         help="the host's socket (default: in this user's runtime folder)",
@@ -180,9 +256,24 @@ def _command(text: str) -> Command[Any, Any, Any]:
 
 
 def _about_ending(command: Command[Any, Any, Any]) -> str:
-    if not command.is_long:
-        return ""
-    return f"Ctrl-C gives it up: {command.cancelled}."
+    after = f"On Ctrl-C {command.cancelled}.\n\n" if command.is_long else ""
+    return after + _CODES
+
+
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """What a person typed for an option, checked here so that the complaint names the option."""
+
+    kind: Kind
+
+    def __call__(self, text: str) -> object:
+        """The value as JSON would have given it. Raises `argparse.ArgumentTypeError`."""
+        value = self.kind.typed(text)
+        try:
+            self.kind.read(value)
+        except Unfit as error:
+            raise argparse.ArgumentTypeError(error.cause) from error
+        return value
 
 
 def _add(parser: argparse.ArgumentParser, part: Part) -> None:
@@ -198,5 +289,5 @@ def _add(parser: argparse.ArgumentParser, part: Part) -> None:
         option = part.name.removesuffix("_s").replace("_", "-")
         name = "SECONDS" if part.name.endswith("_s") else option.upper()
         parser.add_argument(
-            f"--{option}", dest=part.name, type=kind.typed, metavar=name, help=f"{about} ({kind.words})"
+            f"--{option}", dest=part.name, type=_Typed(kind), metavar=name, help=f"{about} ({kind.words})"
         )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from node import sizes
 from node.control.results import (
     Changed,
     Drained,
@@ -26,12 +27,15 @@ from node.control.results import (
     Sessions,
     SliceFacts,
     SliceLine,
+    SliceState,
     Status,
     Stopping,
 )
 from node.progress import duration
 
 _MIB: Final = 1 << 20
+_NEWS_S: Final = 30
+_EXACT: Final = 2.0**53
 _GAP: Final = "  "
 _NONE: Final = "-"
 _NUMBER: Final = re.compile(r"[0-9][0-9.]*( [A-Za-z]+)?")
@@ -48,6 +52,18 @@ def clean(text: str) -> str:
     return "".join(one if one.isprintable() else " " for one in text).rstrip()
 
 
+def step_of(record: Any) -> object:
+    """What of a progress record is news; records that are alike in it need not all be told.
+
+    Tenths of what is loaded, and half minutes of a grace.
+    """
+    if isinstance(record, JoinProgress):
+        return record.slice, record.phase, None if record.fraction is None else int(record.fraction * 10)
+    if isinstance(record, DrainProgress):
+        return record.slice, record.state, record.sessions, int(record.left_s // _NEWS_S)
+    return record
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows in columns as wide as they need; numbers to the right."""
     cleaned = [[clean(cell) for cell in row] for row in (header, *rows)]
@@ -62,42 +78,60 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def count_of(count: int, what: str = "session") -> str:
+    """`1 session`, `2 sessions`."""
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
+def size(size_bytes: int) -> str:
+    """A number of bytes for people."""
+    if size_bytes >= 1024 * _MIB:
+        return f"{size_bytes / (1024 * _MIB):.1f} GiB"
+    return f"{size_bytes / _MIB:.1f} MiB"
+
+
+def state_of(one: Status) -> str:
+    """What the host as a whole does, and why."""
+    state = one.state.value
+    if one.why is None:
+        return state
+    return one.why if one.why.startswith(state) else f"{state}: {one.why}"
+
+
 def _status(one: Status) -> list[str]:
-    state = one.state.value if one.why is None else f"{one.state.value}: {one.why}"
-    dht = "off" if one.dht_nodes is None else f"{one.dht_nodes} nodes known"
+    dht = "off" if one.dht_nodes is None else f"{count_of(one.dht_nodes, 'node')} known"
     memory = one.memory
     facts = {
-        "state": state,
+        "state": state_of(one),
         "host": one.peer_id,
         "program": f"lamella-node {one.version}, process {one.pid}, up {duration(one.uptime_s)}",
-        "network": f"{one.network}, {one.links} links, DHT {dht}",
+        "network": f"{one.network}, {count_of(one.links, 'link')}, DHT {dht}",
         "addresses": ", ".join(one.addresses) or "none",
         "reached": one.reachability,
-        "memory": f"{_size(memory.weight_bytes)} weights, {_size(memory.kv_used_bytes)} of "
-        f"{_size(memory.kv_total_bytes)} for sessions",
+        "memory": f"{size(memory.weight_bytes)} weights, {size(memory.kv_used_bytes)} of "
+        f"{size(memory.kv_total_bytes)} for sessions",
         "sessions": str(one.sessions),
+        "rates": f"{_rate(one.rates.upload_bytes_per_s)} up, {_rate(one.rates.download_bytes_per_s)} down",
     }
+    if one.relay is not None:
+        facts["relay"] = (
+            f"carries {count_of(one.relay.circuits, 'link')} for others, {size(one.relay.carried_bytes)} so far"
+        )
     return [f"{name:<11}{value}" for name, value in facts.items()] + ["", *_slices(one.slices)]
 
 
 def _slices(slices: Sequence[SliceLine]) -> list[str]:
     if not slices:
         return ["no slices"]
-    header = ("SLICE", "MODEL", "LAYERS", "STATE", "SESSIONS", "")
-    return table(
-        header,
-        [
-            (
-                one.name,
-                one.model,
-                _or_none(one.layers),
-                _state(one),
-                str(one.sessions),
-                one.detail or "",
-            )
-            for one in slices
-        ],
-    )
+    rows = [(one.name, one.model, _or_none(one.layers), _state(one), str(one.sessions)) for one in slices]
+    header, *found = table(("SLICE", "MODEL", "LAYERS", "STATE", "SESSIONS"), rows)
+    drawn = [header]
+    for one, line in zip(slices, found, strict=True):
+        # Why a slice failed is a sentence, which as a column would push the table off a terminal.
+        drawn += [line, f"  {one.detail}"] if one.detail else [line]
+    if any(one.state is SliceState.FAILED for one in slices):
+        drawn.append("`lamella-node ctl leave SLICE` forgets one that failed")
+    return drawn
 
 
 def _hosting(one: Hosting) -> list[str]:
@@ -112,7 +146,7 @@ def _hosting(one: Hosting) -> list[str]:
             "layers": _or_none(each.layers) + (", with the head" if each.head else ""),
             "state": _state(each),
             "numerics": f"{each.dtype or _NONE}, weights {kept}, on {each.device}",
-            "memory": f"{_size(each.weight_bytes)} weights, {_size(each.kv_bytes)} for {_sessions_word(each.sessions)}",
+            "memory": f"{size(each.weight_bytes)} weights, {size(each.kv_bytes)} for {count_of(each.sessions)}",
             "a token": "not measured yet" if each.step_us is None else f"{each.step_us / 1e3:.1f} ms",
         }
         if each.detail:
@@ -134,8 +168,8 @@ def _peers(one: Peers) -> list[str]:
             duration(each.linked_s),
             _NONE if each.rtt_ms is None else f"{each.rtt_ms:.1f} ms",
             str(each.sessions),
-            _NONE if each.sent_bytes is None else _size(each.sent_bytes),
-            _NONE if each.received_bytes is None else _size(each.received_bytes),
+            _NONE if each.sent_bytes is None else size(each.sent_bytes),
+            _NONE if each.received_bytes is None else size(each.received_bytes),
         )
         for each in one.peers
     ]
@@ -164,7 +198,7 @@ def _sessions(one: Sessions) -> list[str]:
 
 
 def _metrics(one: Metrics) -> list[str]:
-    return [f"{name} {value:.17g}" for name, value in sorted(one.values.items())] or ["no metrics"]
+    return [f"{name} {_figure(value)}" for name, value in sorted(one.values.items())] or ["no metrics"]
 
 
 def _join_progress(one: JoinProgress) -> list[str]:
@@ -177,12 +211,14 @@ def _joined(one: Joined) -> list[str]:
 
 
 def _drain_progress(one: DrainProgress) -> list[str]:
-    return [f"{one.slice}: {one.state.value}, {_sessions_word(one.sessions)}, {duration(one.left_s)} left"]
+    if not one.sessions:
+        return [f"{one.slice}: {one.state.value}"]
+    return [f"{one.slice}: {one.state.value}, {count_of(one.sessions)}, {duration(one.left_s)} left"]
 
 
 def _drained(one: Drained) -> list[str]:
     names = ", ".join(one.slices) or "nothing"
-    return [f"stopped {names}: {_sessions_word(one.finished)} finished, {one.cut_off} cut off"]
+    return [f"stopped {names}: {count_of(one.finished)} finished, {one.cut_off} cut off"]
 
 
 def _changed(one: Changed) -> list[str]:
@@ -197,7 +233,9 @@ def _record(one: LogRecord) -> list[str]:
 
 
 def _logs_end(one: LogsEnd) -> list[str]:
-    return [f"{one.dropped} records were left out: they were not read in time"] if one.dropped else []
+    if not one.dropped:
+        return []
+    return [f"{count_of(one.dropped, 'record')} left out: not read in time"]
 
 
 def _reloaded(one: Reloaded) -> list[str]:
@@ -214,7 +252,7 @@ def _reloaded(one: Reloaded) -> list[str]:
 def _stopping(one: Stopping) -> list[str]:
     if not one.sessions:
         return ["the host stops"]
-    return [f"the host stops: {_sessions_word(one.sessions)} may take {duration(one.grace_s)} to finish"]
+    return [f"the host stops: {count_of(one.sessions)} may take {duration(one.grace_s)} to finish"]
 
 
 _WRITERS: Final[Mapping[type[Any], Callable[[Any], list[str]]]] = {
@@ -243,14 +281,14 @@ def _or_none(value: object) -> str:
     return _NONE if value is None else str(value)
 
 
-def _sessions_word(count: int) -> str:
-    return f"{count} session" + ("" if count == 1 else "s")
+def _figure(value: float) -> str:
+    """The shortest digits that stand for this value and no other."""
+    whole = value.is_integer() and abs(value) < _EXACT
+    return str(int(value)) if whole else repr(value)
 
 
-def _size(size_bytes: int) -> str:
-    if size_bytes >= 1024 * _MIB:
-        return f"{size_bytes / (1024 * _MIB):.1f} GiB"
-    return f"{size_bytes / _MIB:.1f} MiB"
+def _rate(bytes_per_s: float | None) -> str:
+    return "no bound" if bytes_per_s is None else f"{sizes.written(round(bytes_per_s))} a second"
 
 
 def _is_number(cell: str) -> bool:

@@ -2,6 +2,9 @@
 
 NodeError
 ├── NoHomeDirectory       there is no place for this user's files
+├── ConfigError           what the host was told cannot be used
+│   ├── ConfigUnreadable  the configuration file cannot be read, or is not TOML
+│   └── UnknownKey        the file or the environment holds a name that means nothing
 └── KeyFileError          the identity file cannot be used; `path` says which
     ├── KeyFileUnreadable the system does not let us read it
     ├── KeyFileUnsafe     someone else can read, replace or own it
@@ -25,6 +28,18 @@ class NodeError(Exception):
 
 class NoHomeDirectory(NodeError):
     """Neither the environment nor the user database names a home directory."""
+
+
+class ConfigError(NodeError):
+    """What the file, the environment or the command line says cannot be used."""
+
+
+class ConfigUnreadable(ConfigError):
+    """The configuration file cannot be read, or is not TOML."""
+
+
+class UnknownKey(ConfigError):
+    """The file or the environment names a setting that does not exist."""
 
 
 class KeyFileError(NodeError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from crypto.identity import Identity, PeerId
 from node.dht.announcing import SliceOffer
 from node.dht.errors import CannotListen, NobodyKnown
 from node.dht.service import Directory, Options
+from node.dht.sockets import Counters
 from wire.messages.hosting import Offer
 from wire.records import IndexRecord, RecordState, Relay, SliceRecord
 from wire.types import Address, ModelId, Relayed
@@ -57,6 +58,7 @@ class Finder:
         cache: Path | None,
         serves: bool | None,
         links_share_port: bool = True,
+        count: Counters | None = None,
     ) -> None:
         """Must be made on a running event loop.
 
@@ -65,8 +67,11 @@ class Finder:
             serves: false for a process that only asks; None for one that serves once others can reach it.
             links_share_port: whether proof that datagrams arrive is announced for links, too; if not, nothing is
                 announced but what `reached_at` says.
+            count: who is told of the bytes of all datagrams.
         """
-        options = Options(cache=cache, serves=serves, links_share_port=links_share_port)
+        options = Options(
+            cache=cache, serves=serves, links_share_port=links_share_port, count=count or Counters()
+        )
         self._directory = Directory(identity, network, options)
         self._directory.notice = lambda sentence: log.warning("%s", sentence)
         self._is_open = False
@@ -81,6 +86,10 @@ class Finder:
         """Say who is told the address at which a node sees this process, and that node's."""
         self._directory.on_observed = told
 
+    def fails(self, told: Callable[[], None]) -> None:
+        """Say who is told when this cannot go on by a defect, which `close` then raises."""
+        self._directory.on_failed = told
+
     async def start(self, listen: Sequence[Address] = _ANYWHERE, contacts: Iterable[Address] = ()) -> None:
         """Begin to join, in the background; where no datagrams can be received, that is logged and nothing is found."""
         self.add_contacts(contacts)
@@ -94,6 +103,16 @@ class Finder:
                 self._is_open = True
                 return
         log.warning("hosts are not found by the DHT: %s", reason)
+
+    @property
+    def nodes(self) -> int | None:
+        """Nodes of the DHT that are known; None where it cannot be used."""
+        return len(self._directory.contacts()) if self._is_open else None
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was asked, lost, refused and throttled since the start."""
+        return self._directory.counts
 
     def add_contacts(self, contacts: Iterable[Address]) -> None:
         """Ask these too; each takes datagrams at the port where it takes links."""

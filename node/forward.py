@@ -14,19 +14,23 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic, monotonic_ns
-from typing import Any, Final
+from typing import Any
 
 from crypto.identity import PeerId
+from node.admission import Admission
 from node.correspondents import Correspondent, Loopback, Peers, tell
-from node.errors import NodeError
 from node.hosting import HostedSlice, Unsuitable, choose
+from node.manners.allowance import Refusal
+from node.opening import prepare
 from node.running import Running
+from node.sessions import Sessions
+from node.sight.tally import Tally
 from node.slices.budget import KVBudget
 from node.slices.cache import SliceCache
 from node.slices.compute import ComputeThread
 from node.slices.engine import StepEngine
-from node.slices.errors import ComputeStopped, NotFinite, OutOfMemoryBudget, SliceError
-from node.steps import SessionStep
+from node.slices.errors import ComputeStopped, NotFinite, SliceError
+from node.steps import SessionStep, count
 from node.transport.errors import LinkClosed
 from node.transport.link import Link
 from wire import limits
@@ -35,14 +39,11 @@ from wire.errors import BadMessage
 from wire.messages.base import Message
 from wire.messages.forward import Credit, Forward, Phase
 from wire.messages.hosting import Describe, Hosting
-from wire.messages.session import Abort, Close, Delivery, Open, Refused, Truncate
+from wire.messages.session import Abort, Close, Open, Refused, Truncate
 from wire.session import CutRequested, Ended, HostedSession, Result, StepArrived, To
 from wire.session_table import HostState
-from wire.types import SessionId
 
 log = logging.getLogger(__name__)
-
-_RETRY_AFTER_MS: Final = 5_000
 
 
 class SessionHost:
@@ -54,27 +55,27 @@ class SessionHost:
         me: PeerId,
         compute: ComputeThread,
         budget: KVBudget,
-        max_sessions: int = limits.MAX_SESSIONS,
-        max_sessions_per_peer: int = limits.MAX_SESSIONS_PER_PEER,
+        admission: Admission | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.slices: tuple[HostedSlice, ...] = ()
-        self.draining = False
-        """Whether new sessions are refused."""
+        self.admission = admission or Admission(clock=clock)
+        self.tally = Tally()
         self.shares: int | None = None
         """The port where peers get chunks of weights."""
         self._compute = compute
         self._engine = StepEngine(compute)
         self._budget = budget
-        self._max_sessions = max_sessions
-        self._max_sessions_per_peer = max_sessions_per_peer
         self._clock = clock
         self._peers: Peers | None = None
         self._self = Loopback(me, self.on_message)
-        self._running: dict[SessionId, Running] = {}
-        self._by_next: dict[tuple[PeerId | None, SessionId | None], Running] = {}
-        """Sessions by their next hop, which speaks of a session by its own id of it."""
+        self._sessions = Sessions()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def compute(self) -> ComputeThread:
+        """The thread that computes."""
+        return self._compute
 
     def connect(self, peers: Peers) -> None:
         """Say over which links sessions speak; once, before the first message."""
@@ -83,29 +84,28 @@ class SessionHost:
     @property
     def sessions(self) -> int:
         """Sessions held."""
-        return len(self._running)
+        return len(self._sessions)
 
     @property
-    def active(self) -> int:
-        """Sessions with a step under way or a moment ago."""
-        return sum(run.is_active for run in self._running.values())
+    def running(self) -> tuple[Running, ...]:
+        """The sessions themselves, to be looked at."""
+        return self._sessions.all()
 
     def is_busy(self, link: Link) -> bool:
         """Whether a session needs this link, so that it must not be closed as idle."""
-        return any(
-            link.peer_id in (run.client.peer_id, run.machine.opened.upstream, run.machine.opened.next_peer)
-            for run in self._running.values()
-        )
+        return self._sessions.needs(link.peer_id)
 
     def hosting(self) -> Hosting:
         """What is served now."""
         free = self._budget.total - self._budget.used
-        counts = {id(one): 0 for one in self.slices}
-        for run in self._running.values():
-            counts[id(run.slice)] += 1
+        counts = self._sessions.counts()
         return Hosting(
-            offers=tuple(one.offer(free_kv_bytes=free, sessions=counts[id(one)]) for one in self.slices),
-            draining=self.draining,
+            offers=tuple(
+                one.offer(free_kv_bytes=free, sessions=counts[id(one)])
+                for one in self.slices
+                if self.admission.takes(one)
+            ),
+            draining=self.admission.closed,
             shares=self.shares,
         )
 
@@ -117,9 +117,9 @@ class SessionHost:
             self._on_open(link, message)
         elif isinstance(message, Forward | Truncate | Credit | Close | Abort):
             if isinstance(message, Credit | Abort):
-                run = self._by_next.get((link.peer_id, message.session))
+                run = self._sessions.ahead(link.peer_id, message.session)
             else:
-                run = self._running.get(message.session)
+                run = self._sessions.called(message.session)
             known = run is not None and run.machine.receive(message, sender=link.peer_id, now=self._clock())
             if known and run is not None:
                 if isinstance(message, Forward):
@@ -138,7 +138,7 @@ class SessionHost:
     def on_closed(self, link: Link, code: Code, detail: str) -> None:
         """A link is gone: free the sessions of that client, end those whose next hop it was."""
         log.info("link to %s ended: %s %s", link.peer_id.short, code.text, detail)
-        for run in list(self._running.values()):
+        for run in self._sessions.all():
             if run.client is link:
                 self._forget(run)
             elif run.next is link:
@@ -149,43 +149,39 @@ class SessionHost:
 
     def on_time(self) -> None:
         """End sessions that have been idle too long; call now and then."""
-        for run in list(self._running.values()):
+        for run in self._sessions.all():
             run.machine.on_time(now=self._clock())
             self._after(run)
 
-    async def finish(self, grace_s: float, *, only: HostedSlice | None = None) -> int:
-        """Let answers under way finish, end the other sessions, and refuse new ones if all are to end.
-
-        Args:
-            only: the slice whose sessions are to end, which is not offered any more.
-
-        Returns: How many answers were cut off.
-        """
-        code, why = Code.DRAINING, "the host leaves these layers"
-        if only is None:
-            self.draining, code, why = True, Code.SHUTTING_DOWN, "the host is stopping"
+    async def finish(self, grace_s: float) -> int:
+        """Refuse new sessions, let answers under way finish, and end the other sessions; how many were cut off."""
+        self.admission.closed = True
         deadline = monotonic() + grace_s
-        while any(run.is_active for run in self._of(only)) and monotonic() < deadline:  # noqa: ASYNC110 - ends by time
+        while any(run.may_go_on for run in self.running) and monotonic() < deadline:  # noqa: ASYNC110 - ends by time
             await asyncio.sleep(0.05)
-        cut_off = sum(run.is_active for run in self._of(only))
-        for run in self._of(only):
-            run.machine.fail(code, why)
+        return await self.end(None, Code.SHUTTING_DOWN)
+
+    def active_of(self, only: HostedSlice | None = None) -> int:
+        """Sessions of a slice, or of all, with a step under way or a moment ago."""
+        return sum(run.is_active for run in self._sessions.on(only))
+
+    async def end(self, only: HostedSlice | None, code: Code) -> int:
+        """End the sessions of a slice, or all, and wait until they are closed; how many answers were cut off."""
+        cut_off = self.active_of(only)
+        for run in self._sessions.on(only):
+            run.machine.fail(code, "the host is stopping" if only is None else "the host leaves these layers")
             self._after(run)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=limits.GOODBYE_GRACE_S)
         return cut_off
 
-    def _of(self, only: HostedSlice | None) -> list[Running]:
-        return [run for run in self._running.values() if only is None or run.slice is only]
-
     def _on_open(self, link: Correspondent, opened: Open) -> None:
-        refusal = self._refusal(link.peer_id, opened)
         chosen = choose(self.slices, opened)
-        if refusal is None and isinstance(chosen, Unsuitable):
-            refusal = (chosen.code, chosen.detail, None)
+        refusal = self._refusal(link.peer_id, opened, chosen)
         if refusal is not None or isinstance(chosen, Unsuitable):
-            code, detail, retry = refusal or (Code.NOT_HOSTING, "", None)
-            tell(link, Refused(session=opened.session, code=code, detail=detail, retry_after_ms=retry))
+            refusal = refusal or Refusal(Code.NOT_HOSTING, "")
+            self.tally.session_refused(refusal.code)
+            tell(link, refusal.of(opened.session))
             return
         try:
             machine = HostedSession(
@@ -199,9 +195,8 @@ class SessionHost:
             tell(link, Refused(session=opened.session, code=error.code, detail=error.detail))
             return
         run = Running(machine, link, chosen)
-        self._running[opened.session] = run
-        if opened.delivery is Delivery.NEXT:
-            self._by_next[opened.next_peer, opened.next_session] = run
+        self._sessions.add(run)
+        self.admission.entered(run, link.peer_id)
         run.opening = self._start(self._open(run), f"opening of session {opened.session}")
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -215,55 +210,35 @@ class SessionHost:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s ended by a defect of this program", task.get_name(), exc_info=error)
 
-    def _refusal(self, client: PeerId, opened: Open) -> tuple[Code, str, int | None] | None:
-        if self.draining:
-            return Code.DRAINING, "this host is stopping and takes no new sessions", None
-        if opened.session in self._running:
-            return Code.DUPLICATE_SESSION, "the session's id is in use here; draw another", None
-        if len(self._running) >= self._max_sessions:
-            return Code.TOO_MANY_SESSIONS, f"all {self._max_sessions} sessions are taken", _RETRY_AFTER_MS
-        if sum(run.client.peer_id == client for run in self._running.values()) >= self._max_sessions_per_peer:
-            return (
-                Code.TOO_MANY_SESSIONS,
-                f"you hold {self._max_sessions_per_peer} sessions here already",
-                None,
-            )
-        if (opened.next_peer, opened.next_session) in self._by_next:
-            return Code.DUPLICATE_SESSION, "the next hop's session id is in use here; draw another", None
-        return None
+    def _refusal(self, client: PeerId, opened: Open, chosen: HostedSlice | Unsuitable) -> Refusal | None:
+        refusal = self.admission.of_client(client) or self._sessions.refusal(opened)
+        if refusal is not None:
+            return refusal
+        if isinstance(chosen, Unsuitable):
+            return Refusal(chosen.code, chosen.detail)
+        return self.admission.of_slice(chosen)
 
     async def _open(self, run: Running) -> None:
         """Reserve memory, reach the next hop, answer."""
-        opened, machine = run.machine.opened, run.machine
-        need = run.slice.slice.kv_bytes(opened.layers, opened.positions)
-        refusal: tuple[Code, str, int | None] | None = (
-            Code.COMPUTE_FAILED,
-            "the host could not open the session",
-            None,
-        )
+        machine = run.machine
+        refusal: Refusal | None = Refusal(Code.COMPUTE_FAILED, "the host could not open the session")
         try:
-            self._budget.reserve(run, need)
-            run.cache = await self._compute.run(run.slice.slice.new_cache, opened.layers)
-            if opened.next_peer == self._self.peer_id:
-                run.next = self._self
-            elif opened.next_peer is not None and opened.next_where is not None and self._peers is not None:
-                async with asyncio.timeout(limits.OPEN_TIMEOUT_S / 2):
-                    run.next = await self._peers.link_to(opened.next_peer, opened.next_where)
-        except OutOfMemoryBudget as error:
-            words = f"{error.wanted_bytes} bytes of KV memory are needed, {error.free_bytes} are free"
-            refusal = Code.NO_MEMORY, words, _RETRY_AFTER_MS
-        except (NodeError, TimeoutError) as error:
-            reason = str(error) or "no answer in time"
-            refusal = Code.NEXT_UNREACHABLE, f"the next hop cannot be reached: {reason}", None
-        else:
-            refusal = None
+            refusal = await prepare(
+                run,
+                budget=self._budget,
+                compute=self._compute,
+                peers=self._peers,
+                own=self._self,
+                hint_ms=self.admission.hint_ms,
+            )
         finally:
             run.opening = None
             if machine.state is HostState.OPENING and refusal is None:
                 machine.accept()
+                self.tally.session_opened()
             elif machine.state is HostState.OPENING and refusal is not None:
-                code, words, retry = refusal
-                machine.refuse(code, words, retry_after_ms=retry)
+                machine.refuse(refusal.code, refusal.detail, retry_after_ms=refusal.retry_after_ms)
+                self.tally.session_refused(refusal.code)
             self._after(run)
 
     def _advance(self, run: Running) -> None:
@@ -282,7 +257,7 @@ class SessionHost:
                     step = SessionStep(run.slice.slice, run.cache, run.machine.opened, forward, arrived_ns)
                     run.job = self._engine.submit(
                         step,
-                        partial(self._computed, run, forward),
+                        partial(self._computed, run, forward, arrived_ns),
                         peer=run.client.peer_id,
                         is_token=forward.count == 1,
                     )
@@ -299,29 +274,34 @@ class SessionHost:
             )
         self._idle(run)
 
-    def _computed(self, run: Running, forward: Forward, result: Result, error: BaseException | None) -> None:
+    def _computed(
+        self, run: Running, forward: Forward, arrived_ns: int, result: Result, error: BaseException | None
+    ) -> None:
         """A step has been computed: its result leaves at once, or when the link to the next hop has room for it."""
         if error is not None:
             self._failed(run, error, Code.COMPUTE_FAILED, "the slice could not compute this step")
         else:
             if forward.phase is Phase.DECODE and run.machine.opened.layers == run.slice.layers:
                 run.slice.step_us.append(result.trace[-1].compute_us)
+            run.tokens += forward.count
+            count(self.tally, forward, result)
             if run.next is not None and run.next.crowded:
                 # Held back, so that many sessions cannot overflow a link.
                 run.job = None
-                run.draining = self._start(
-                    self._deliver_later(run, run.next, forward, result), f"a full link of {run.id}"
-                )
+                deliver = partial(self._deliver, run, forward, arrived_ns, result)
+                run.draining = self._start(_once_drained(run.next, deliver), f"a full link of {run.id}")
                 return
-            run.machine.deliver(forward, result)
+            self._deliver(run, forward, arrived_ns, result)
+            return
         self._idle(run)
 
-    async def _deliver_later(
-        self, run: Running, link: Correspondent, forward: Forward, result: Result
-    ) -> None:
-        with contextlib.suppress(LinkClosed):
-            await link.drain()
+    def _deliver(self, run: Running, forward: Forward, arrived_ns: int, result: Result) -> None:
         run.machine.deliver(forward, result)
+        here_us = (monotonic_ns() - arrived_ns) // 1000
+        self.tally.step_sent(here_us)
+        overdrawn = self.admission.computed(run.client.peer_id, forward.count, here_us / 1e6)
+        if overdrawn is not None:
+            run.machine.fail(overdrawn.code, overdrawn.detail)
         self._idle(run)
 
     def _failed(self, run: Running, error: BaseException, code: Code, detail: str) -> None:
@@ -331,6 +311,7 @@ class SessionHost:
             log.error("session %s: a step failed by a defect of this program", run.id, exc_info=error)
         elif not isinstance(error, ComputeStopped):
             log.warning("session %s: a step failed: %s", run.id, type(error).__name__)
+        self.tally.step_failed()
         run.machine.fail(code, detail)
 
     def _idle(self, run: Running) -> None:
@@ -347,6 +328,8 @@ class SessionHost:
         """Act on what the machine decided: queue work, send messages, end the session."""
         for event in run.machine.events():
             if isinstance(event, Ended):
+                if run.opening is None:
+                    self.tally.session_ended(event.code)
                 self._send(run)
                 self._forget(run)
                 return
@@ -374,12 +357,8 @@ class SessionHost:
 
     def _forget(self, run: Running) -> None:
         """End a session: its ids are free at once, its memory when no job uses it any more."""
-        opened = run.machine.opened
-        if self._running.get(run.id) is run:
-            del self._running[run.id]
-        following = opened.next_peer, opened.next_session
-        if self._by_next.get(following) is run:
-            del self._by_next[following]
+        if self._sessions.remove(run):
+            self.admission.left(run, run.client.peer_id)
         run.ended = True
         run.work.clear()
         if run.opening is not None:
@@ -392,6 +371,12 @@ class SessionHost:
     def _release(self, run: Running) -> None:
         run.cache = None
         self._budget.release(run)
+
+
+async def _once_drained(link: Correspondent, then: Callable[[], None]) -> None:
+    with contextlib.suppress(LinkClosed):
+        await link.drain()
+    then()
 
 
 def _truncate(cache: SliceCache, position: int) -> int:

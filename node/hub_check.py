@@ -18,6 +18,7 @@ from node.store.errors import BadCheckpoint, StoreError
 from node.store.fetch import closing
 from node.store.hub import HubRepo
 from node.store.hub_manifest import base_of
+from node.store.pace import Turn
 from node.store.source import Chunk, Source, SourceFailed
 from wire import limits
 from wire.manifest import SMALL_FILES, Manifest
@@ -93,18 +94,20 @@ class Witness:
         """See `Source`."""
         return self.hub.batch(ranked, most_bytes)
 
-    async def read(self, batch: Sequence[Chunk]) -> AsyncIterator[tuple[Chunk, bytes]]:
+    async def read(
+        self, batch: Sequence[Chunk], turn: Turn | None = None
+    ) -> AsyncIterator[tuple[Chunk, bytes]]:
         """See `Source`. Raises `NotTheHubs` for a chunk that is another than the manifest names."""
-        async with closing(self.hub.read(batch)) as chunks:
+        async with closing(self.hub.read(batch, turn)) as chunks:
             async for chunk, data in chunks:
                 came = await _sum(data)
                 if came != chunk.digest:
-                    await self._look_again(chunk, came)
+                    await self._look_again(chunk, came, turn)
                 yield chunk, data
 
-    async def _look_again(self, chunk: Chunk, came: bytes) -> None:
+    async def _look_again(self, chunk: Chunk, came: bytes, turn: Turn | None) -> None:
         """Raise `NotTheHubs` if the hub sends the same wrong bytes again, else `SourceFailed`."""
-        async with closing(self.hub.read([chunk])) as chunks:
+        async with closing(self.hub.read([chunk], turn)) as chunks:
             async for _, data in chunks:
                 if await _sum(data) == came:
                     raise NotTheHubs(

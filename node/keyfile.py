@@ -34,11 +34,11 @@ def load_or_create(path: Path) -> Identity:
     Missing directories are made for this user alone. Safe to call from several processes at once: all get the same
     identity. Raises `KeyFileUnreadable`, `KeyFileUnsafe`, `KeyFileDamaged` or `KeyFileUnwritable`.
     """
-    identity = _load(path)
+    identity = load(path)
     if identity is not None:
         return identity
     _create(path)
-    identity = _load(path)
+    identity = load(path)
     if identity is None:
         raise KeyFileUnwritable(
             path, f"the identity file {path} vanished as soon as it was made", "find out what deletes it"
@@ -46,8 +46,11 @@ def load_or_create(path: Path) -> Identity:
     return identity
 
 
-def _load(path: Path) -> Identity | None:
-    """Read the file at `path`, checking the very file that was opened; None when there is none."""
+def load(path: Path) -> Identity | None:
+    """Read the file at `path`, checking the very file that was opened; None when there is none.
+
+    Raises `KeyFileUnreadable`, `KeyFileUnsafe` or `KeyFileDamaged`.
+    """
     try:
         # O_NONBLOCK: a named pipe in its place must not hang the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -99,7 +102,7 @@ def _check_directory(path: Path) -> None:
         status = directory.stat()
     except OSError as error:
         raise _unreadable(path, error) from error
-    if status.st_uid not in {os.geteuid(), 0}:
+    if status.st_uid not in paths.trusted_owners():
         raise KeyFileUnsafe(
             path,
             f"the directory {directory} of the identity file belongs to user {status.st_uid}",

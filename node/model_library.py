@@ -33,8 +33,8 @@ from node.store.hub import HubRepo
 from node.store.hub_manifest import manifest_of
 from node.store.hub_name import HubName
 from node.store.hub_source import HubSource
+from node.store.pace import AnyPace, Intake, Pace
 from node.store.peer_source import Asker, PeerSource, client_session
-from node.store.rates import Throttle
 from node.store.source import Source, SourceFailed
 from node.stored_model import LocalModel, Model, StoredModel
 from wire.errors import InvalidValue
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 HUB_PREFIX: Final = "hf:"
 SLICE_FILES: Final = ("config.json",)
 """The small files that a host needs; the others are for who makes tokens of text."""
-_BURST_S: Final = 0.1
-"""Of a capped download what may come at once after a pause."""
 MOST_PEERS: Final = 64
 """Peers that are asked for one model; more make nothing faster."""
 _REASONS: Final = 3
@@ -80,7 +78,6 @@ class LibraryTerms:
     cache_dir: Path
     quota_bytes: int | None = None
     """The most that chunks may take on disk; None for no bound."""
-    download_bytes_per_s: float | None = None
     offline: bool = False
     """Use what is here, and ask neither hub nor peers."""
     reads_all: bool = False
@@ -96,11 +93,13 @@ class Library:
         *,
         neighbours: Callable[[ModelId | None], Awaitable[Sequence[Neighbour]]],
         asker: Asker | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """
         Args:
             neighbours: the peers that give chunks, of a model where it is known; asked whenever something is missing.
             asker: signs what those peers are asked for.
+            pace: how fast all that is fetched may come, beside whatever else this process receives.
         """
         self._terms = terms
         self._neighbours = neighbours
@@ -110,8 +109,8 @@ class Library:
         self._leases: list[Lease] = []
         self._repos: list[HubRepo] = []
         self._distrust = Distrust(terms.cache_dir / "distrusted.json")
-        rate = terms.download_bytes_per_s
-        self._throttle = None if rate is None else Throttle(rate, rate * _BURST_S)
+        self.intake = Intake.at(pace or AnyPace())
+        """What was fetched."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -197,7 +196,7 @@ class Library:
         repo = (
             await HubRepo.kept(name, cache_dir=cache_dir)
             if self._terms.offline
-            else await HubRepo.open(name, cache_dir=cache_dir, throttle=self._throttle)
+            else await HubRepo.open(name, cache_dir=cache_dir, flow=self.intake.hub)
         )
         self._repos.append(repo)
         if repo.notice is not None:
@@ -258,8 +257,8 @@ class Library:
             folder=views.place(store, manifest.model_id),
             sources=lambda tensors: self._sources(name, manifest, hub, tensors),
             claimant=claimant,
-            cap=self._terms.download_bytes_per_s,
             distrust=self._distrust,
+            intake=self.intake,
         )
 
     async def _sources(
@@ -289,9 +288,9 @@ class Library:
         if self._terms.offline:
             return []
         if self._session is None:
-            self._session = client_session()
+            self._session = client_session(limit=self.intake.peers.along)
         found = [
-            PeerSource(self._session, one.address, one.peer, asker=self._asker)
+            PeerSource(self._session, one.address, one.peer, asker=self._asker, flow=self.intake.peers)
             for one in await self._neighbours(model)
         ]
         return [one for one in found if one.label not in self._distrust][:MOST_PEERS]

@@ -12,6 +12,8 @@ from pathlib import Path
 from node.errors import NoHomeDirectory
 
 _NAME = "lamella"
+_USERS_KNOWN = Path("/proc/self/uid_map")
+_UNKNOWN_USER = Path("/proc/sys/kernel/overflowuid")
 
 
 def data_dir() -> Path:
@@ -49,6 +51,15 @@ def identity_file() -> Path:
     return data_dir() / "identity"
 
 
+def intents_file(peer_id: str) -> Path:
+    """Return the file of what was asked of the host of this identity.
+
+    It is found by who the host is and not beside the identity's own file, which may lie where a confined service
+    cannot write.
+    """
+    return data_dir() / "intents" / f"{peer_id}.json"
+
+
 def make_private(directory: Path) -> None:
     """Make the missing directories down to `directory`, each for this user alone (0700, as XDG asks).
 
@@ -57,6 +68,24 @@ def make_private(directory: Path) -> None:
     missing = [ancestor for ancestor in (directory, *directory.parents) if not ancestor.exists()]
     for ancestor in reversed(missing):
         ancestor.mkdir(mode=0o700, exist_ok=True)
+
+
+def trusted_owners() -> frozenset[int]:
+    """Return the users in whose folders what is ours is safe: this one, and root.
+
+    A service that is confined runs in a user namespace that knows this user alone. In there everybody else's folders,
+    root's too, belong to one number that stands for all it does not know (user_namespaces(7)), so that one is among
+    them there: otherwise `/` itself would be a stranger's. Whether others may write to a folder is seen there as
+    anywhere.
+    """
+    owners = {os.geteuid(), 0}
+    try:
+        ranges = [tuple(map(int, line.split())) for line in _USERS_KNOWN.read_text().splitlines()]
+        unknown = int(_UNKNOWN_USER.read_text())
+    except (OSError, ValueError):
+        return frozenset(owners)
+    knows_root = any(first == 0 for first, _outside, _count in ranges)
+    return frozenset(owners if knows_root else {*owners, unknown})
 
 
 def _base(variable: str, below_home: str) -> Path:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 
 from crypto.identity import Identity
 from node import paths
 from node.asking import Asking
 from node.config import USUAL_LISTEN, NodeConfig
+from node.dht.sockets import Counters
 from node.discovery.bootstrap import PINNED_KEY
 from node.discovery.errors import BadJoinString
 from node.discovery.interfaces import local_addresses
 from node.discovery.join_string import make_join_string
 from node.discovery.mdns import announced_ips
 from node.finding import Finder
+from node.manners.pacing import Pacer
 from node.meeting import Meeting
 from node.neighbours import Neighbours
 from node.reaching import Reaching, ReachTerms
 from node.roads import Roads, RoadTerms
+from node.supervising import Part, Supervisor
 from node.transport.errors import AddressInUse
 from node.transport.link import Link
 from node.transport.pool import LinkPool
@@ -46,6 +49,7 @@ class Presence:
         on_message: Callable[[Link, Message], None],
         on_closed: Callable[[Link, Code, str], None],
         is_busy: Callable[[Link], bool],
+        pacer: Pacer | None = None,
     ) -> None:
         """Must be made on a running event loop.
 
@@ -53,6 +57,7 @@ class Presence:
             on_message: takes messages that are not about finding or reaching peers.
             on_closed: told of every link that ends.
             is_busy: whether what is served needs a link.
+            pacer: how fast the bytes of links may pass; those of datagrams are counted there.
         """
         self._identity = identity
         self._config = config
@@ -69,15 +74,23 @@ class Presence:
             on_closed=self._closed,
             is_busy=self._is_busy,
         )
+        pacer = pacer or Pacer()
+        self.pool.pace_by(pacer)
         self._finder = Finder(
-            identity, config.network, cache=paths.cache_dir() / "dht", serves=None, links_share_port=False
+            identity,
+            config.network,
+            cache=paths.cache_dir() / "dht",
+            serves=None,
+            links_share_port=False,
+            count=Counters(sent=pacer.upload.spend, received=pacer.download.spend),
         )
         self._roads = Roads(self._road_terms(), own=identity.peer_id, finder=self._finder)
         self._roads.connect(self.pool)
         self._asking = Asking(self._roads)
         self.neighbours = Neighbours(self._asking, self._roads, me=identity.peer_id, finder=self._finder)
         self._meeting = Meeting(self._roads, self.pool)
-        terms = ReachTerms(maps=config.maps, relay=Terms() if config.relay else None)
+        relay = Terms() if config.relay else None
+        terms = ReachTerms(maps=config.maps, relay=relay, sent=pacer.upload.spend)
         self.reaching = Reaching(identity, terms, pool=self.pool, finder=self._finder, roads=self._roads)
         self._running: asyncio.Task[None] | None = None
 
@@ -95,6 +108,7 @@ class Presence:
         self.reaching.listens(self.addresses)
         await self._roads.open(self.addresses, listed=self._config.listed)
         if self._config.dht:
+            self._finder.fails(on_failure)
             await self._finder.start(self.addresses)
         self._running = asyncio.create_task(self._run())
 
@@ -104,9 +118,23 @@ class Presence:
 
         self._running.add_done_callback(ended)
 
+    @property
+    def nodes(self) -> int | None:
+        """Nodes of the DHT that are known; None where it is not used."""
+        return self._finder.nodes
+
+    @property
+    def dht_counts(self) -> Mapping[str, int]:
+        """What the DHT asked, lost, refused and throttled since the start."""
+        return self._finder.counts
+
     def announce(self, offers: Iterable[Offer]) -> None:
         """Announce these slices from now on, and no others."""
         self._finder.announce(offers)
+
+    def add_contacts(self, contacts: Sequence[Contact]) -> None:
+        """Take contacts that a person names while the host runs."""
+        self._roads.add(contacts)
 
     async def leave(self) -> None:
         """Take back what was announced; links stay as they are."""
@@ -142,9 +170,8 @@ class Presence:
             return None
 
     async def _run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for part in (self._roads, self._meeting, self.reaching):
-                group.create_task(part.run())
+        parts = {"roads": self._roads.run, "meeting": self._meeting.run, "reaching": self.reaching.run}
+        await Supervisor([Part(name=name, run=run) for name, run in parts.items()]).run()
 
     async def _listen(self) -> tuple[Address, ...]:
         if self._config.listen:

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,8 @@ class ReachTerms:
     """Whether to ask the router to let others through."""
     relay: Terms | None = None
     """What is carried for peers that nobody can dial; nothing when None."""
+    sent: Callable[[int], None] = lambda _: None
+    """Told of the bytes of each datagram that is sent to show a peer that it can be reached."""
 
 
 class Reaching:
@@ -68,7 +70,7 @@ class Reaching:
         self._said: str | None = None
         self._service = RelayService(identity, terms.relay)
         self._client = RelayClient(identity.peer_id, link_to=pool.link_to, accept=pool.accept_carried)
-        self._prover = Prover(tell=pool.tell)
+        self._prover = Prover(tell=pool.tell, sent=terms.sent)
         self._observed = Observed()
         self._standing = Standing(
             self._prover,
@@ -114,6 +116,11 @@ class Reaching:
     def circuits(self) -> int:
         """Links carried for others now."""
         return self._service.circuits
+
+    @property
+    def carried_bytes(self) -> int:
+        """Bytes handed on for others since the start."""
+        return self._service.carried_bytes
 
     def is_busy(self, link: Link) -> bool:
         """Whether a link carries others, or holds a reservation."""

@@ -159,6 +159,10 @@ class Roads:
             self._book.met(met, self._now())
             self._tell_finder([one.contact for one in met])
 
+    def add(self, named: Sequence[Contact]) -> None:
+        """Take contacts that a person names while this runs."""
+        self._hear(named, Road.CONFIGURED)
+
     async def run(self) -> None:
         """Listen to the local network, watch the interfaces and write down who answered, until cancelled."""
         async with asyncio.TaskGroup() as group:

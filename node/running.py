@@ -17,7 +17,10 @@ from wire.session import CutRequested, HostedSession, StepArrived
 from wire.types import SessionId
 
 _IDLE_AFTER_S: Final = 0.5
-"""A session without a step this long is between answers, so a shutdown does not wait for it."""
+"""A session without a step this long does nothing now."""
+BETWEEN_STEPS_S: Final = 15.0
+"""A session without a step this long is between two answers. Between two steps of one answer all other hops compute
+and the client draws, which takes seconds where a machine is slow or busy, and longer for a part of a long prompt."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +43,8 @@ class Running:
     job: Job | Ticket | None = None
     draining: asyncio.Task[None] | None = None
     """Waits until the link to the next hop has room for a result."""
+    tokens: int = 0
+    """Tokens computed for it."""
     last_step_s: float = field(default_factory=monotonic)
     ended: bool = False
 
@@ -51,3 +56,8 @@ class Running:
     def is_active(self) -> bool:
         """Whether a step is under way, or was a moment ago."""
         return self.busy or bool(self.work) or monotonic() - self.last_step_s < _IDLE_AFTER_S
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the answer that its latest step was of may not be over yet, so that ending it could lose tokens."""
+        return self.busy or bool(self.work) or monotonic() - self.last_step_s < BETWEEN_STEPS_S

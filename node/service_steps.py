@@ -13,13 +13,14 @@ from typing import Final
 
 from node import keyfile, paths
 from node.config import NodeConfig
-from node.service.errors import NotInstalled, ServiceError, StartFailed
+from node.service.errors import FolderTooWide, NotInstalled, ServiceError, StartFailed
 from node.service.installing import Service
 from node.service.linger import Linger
 from node.service.programs import Programs
 from node.service.standing import Standing
-from node.service.unit import Wanted
+from node.service.unit import DEFAULT_NICE, Wanted
 from node.service_cli import InstallConfig, LogsConfig, ServiceConfig, StatusConfig
+from node.settings import LAYERS, MODEL, SETTINGS, SLICE
 from node.slices.spec import CPU
 from node.status import StatusLine
 
@@ -29,6 +30,8 @@ _KEPT: Final = frozenset(
     | {"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
 )
 """What the host reads of the environment it is installed from."""
+_SETTINGS: Final = frozenset(name for one in (*SETTINGS, SLICE, MODEL, LAYERS) for name in one.variables)
+"""What the host is told there; a key to believe lists by is no secret, whatever its name looks like."""
 _OURS: Final = "LAMELLA_"
 _SECRET: Final = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 """What names of variables call secrets, which `systemctl show` would print."""
@@ -53,7 +56,8 @@ async def run(config: ServiceConfig, status: StatusLine, service: Service | None
         return await chosen.logs(config.lines, follow=config.follow, as_json=config.json)
     removed = await chosen.uninstall(lambda line: status.say("waiting", line))
     gone = [str(path) for path in removed.paths]
-    sentence = "the service is gone; identity and weights are left" if gone else "no service was installed"
+    kept = f"the service is gone; identity and weights stay, in {paths.data_dir()}"
+    sentence = kept if gone else "no service was installed"
     status.say("uninstalled", sentence, removed=gone)
     if removed.linger is not None:
         _tell_linger(removed.linger, status)
@@ -65,15 +69,17 @@ def wanted(config: NodeConfig, words: tuple[str, ...], environ: Mapping[str, str
     folder = Path.cwd()
     home = Path.home()
     data, cache = paths.data_dir(), paths.cache_dir()
-    used = [folder, data, cache, Path(sys.prefix), *(Path(one.model) for one in config.slices)]
-    if config.identity_file is not None:
-        used.append(config.identity_file.absolute())
+    used = [folder, data, cache, Path(sys.prefix), *(Path(one.model).expanduser() for one in config.slices)]
+    named = (config.identity_file, config.bootstrap, config.control)
+    used += [folder / one for one in named if one is not None]
+    # Of the words, the file of the configuration is a path as well; what is none is nobody's.
+    used += [folder / one.rpartition("=")[2] for one in words]
     return Wanted(
         # -P: a folder `node` where the host starts must not be taken for ours.
         command=(sys.executable, "-P", "-m", "node", *words),
         folder=folder,
         environment=tuple(sorted((name, value) for name, value in environ.items() if _kept(name, value))),
-        writable=(data, cache),
+        writable=(data, cache, *_control_folder(config, (data, cache, paths.runtime_dir()))),
         cache="lamella" if cache == home / ".cache" / "lamella" else None,
         runtime="lamella",
         hidden=tuple(home / one for one in _PRIVATE if not _holds(home / one, used)),
@@ -81,7 +87,27 @@ def wanted(config: NodeConfig, words: tuple[str, ...], environ: Mapping[str, str
         devices=config.device != CPU,
         grace_s=config.grace_s,
         kill=shutil.which("kill"),
+        nice=DEFAULT_NICE if config.nice is None else config.nice,
     )
+
+
+def _control_folder(config: NodeConfig, writable: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folder of a control socket that is elsewhere, so that the host can make it there.
+
+    Raises:
+        FolderTooWide: all of the home would have to be writable.
+    """
+    if not config.controls or config.control is None:
+        return ()
+    folder = config.control.absolute().parent
+    if any(folder.is_relative_to(one) for one in writable):
+        return ()
+    if Path.home().is_relative_to(folder):
+        raise FolderTooWide(
+            f"the service would have to write anywhere in {folder} for its control socket",
+            "leave --control out, or choose a folder of its own for it",
+        )
+    return (folder,)
 
 
 async def _install(service: Service, config: InstallConfig, status: StatusLine) -> None:
@@ -166,7 +192,7 @@ def _kept(name: str, value: str) -> bool:
     if name in _KEPT:
         # A proxy's address may carry a password.
         return "proxy" not in name.lower() or "@" not in value
-    return name.startswith(_OURS) and not any(one in name for one in _SECRET)
+    return name in _SETTINGS or (name.startswith(_OURS) and not any(one in name for one in _SECRET))
 
 
 def _holds(folder: Path, used: list[Path]) -> bool:

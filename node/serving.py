@@ -14,7 +14,6 @@ from node.hosting import HostedSlice
 from node.loading import bring, load
 from node.model_library import SLICE_FILES, Library
 from node.progress import Progress
-from node.slices import memory
 from node.slices.compute import ComputeThread
 from node.slices.facts import ModelFacts, read_facts
 from node.slices.load import load_slice
@@ -22,6 +21,7 @@ from node.slices.spec import CPU, SliceSpec
 from node.status import StatusLine
 from node.store.fetch import FetchReport
 from node.stored_model import Model
+from wire.codes import Code
 from wire.tensors import DType, WeightFormat, numerics
 from wire.types import LayerRange
 
@@ -32,6 +32,10 @@ T = TypeVar("T")
 
 class Interrupted(NodeError):
     """A stop was asked for before the host was ready."""
+
+
+def _unwatched(_fraction: float) -> None:
+    """Progress that only the status line shows."""
 
 
 class Serving:
@@ -70,8 +74,13 @@ class Serving:
         """What a model is computed in here."""
         return WIRE_DTYPES[self._dtype(facts)], self._config.weights or facts.weights
 
-    async def load(self, model: Model, request: SliceRequest) -> HostedSlice:
+    async def load(
+        self, model: Model, request: SliceRequest, told: Callable[[float], None] = _unwatched
+    ) -> HostedSlice:
         """Bring a slice here and load it, without offering it yet.
+
+        Args:
+            told: hears how much of it is in memory, from 0 to 1, on the compute thread; what it raises ends the load.
 
         Raises:
             StoreError: its bytes cannot be had.
@@ -82,6 +91,7 @@ class Serving:
         def progress(fraction: float) -> None:
             if self._stop.is_set():
                 raise Interrupted("a stop was asked for while loading", "start the host again")
+            told(fraction)
             self._status.progress(f"loading {request.model} {layers}", fraction)
 
         facts = await self.facts(model)
@@ -112,19 +122,25 @@ class Serving:
 
     def offer(self, *held: HostedSlice) -> None:
         """Take sessions on slices too."""
-        self._host.slices = (*self._host.slices, *held)
+        for one in held:
+            self._host.admission.admit(one)
+        self._host.slices = (
+            *(one for one in self._host.slices if not any(one is other for other in held)),
+            *held,
+        )
         self.on_change()
 
-    async def let_go(self, held: HostedSlice) -> int:
-        """Take no more sessions on a slice, let answers under way on it end within the grace, and free its memory.
+    def withdraw(self, held: HostedSlice, code: Code) -> None:
+        """Offer a slice no more, and refuse new sessions on it; those that are open go on."""
+        self._host.admission.refuse(held, code)
+        self.on_change()
 
-        Returns: How many answers were cut off.
-        """
+    async def unload(self, held: HostedSlice) -> None:
+        """Take a slice away, whose sessions have ended, and free its memory."""
         self._host.slices = tuple(one for one in self._host.slices if one is not held)
+        self._host.admission.admit(held)
         self.on_change()
-        cut_off = await self._host.finish(self._config.grace_s, only=held)
-        await self._compute.run(memory.give_back)
-        return cut_off
+        await self._compute.run(held.slice.release)
 
     def _dtype(self, facts: ModelFacts) -> str:
         native = (self._config.weights or facts.weights) is WeightFormat.NATIVE

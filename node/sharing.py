@@ -12,6 +12,7 @@ from node.errors import NodeError
 from node.progress import stoppable
 from node.store import checkpoint
 from node.store.folder_shelf import FolderShelf
+from node.store.pace import AnyPace, Pace
 from node.store.share import ShareServer, ShareTerms
 from node.store.share_auth import OpenGate, SwarmGate
 from node.store.shelves import Shelves, StoreShelf
@@ -24,15 +25,26 @@ log = logging.getLogger(__name__)
 class Sharing:
     """The chunks that peers can have from this process."""
 
-    def __init__(self, me: PeerId, config: NodeConfig) -> None:
+    def __init__(self, me: PeerId, config: NodeConfig, *, pace: Pace | None = None) -> None:
+        """`pace` is how fast all that is given may leave, beside whatever else this process sends."""
         self._config = config
         self._shelves = Shelves()
         self._offered: set[object] = set()
         self._reading: set[asyncio.Task[None]] = set()
         # In a swarm of its own only those who know its name are given anything.
         gate = OpenGate() if config.network == DEFAULT_NETWORK else SwarmGate()
-        terms = ShareTerms(rate_bytes_per_s=config.upload_bytes_per_s)
+        terms = ShareTerms(pace=pace or AnyPace())
         self._server = ShareServer(self._shelves, me=me, network=config.network, gate=gate, terms=terms)
+
+    @property
+    def given_bytes(self) -> int:
+        """What was given since the start."""
+        return self._server.given.nbytes
+
+    @property
+    def answering(self) -> int:
+        """Answers under way."""
+        return self._server.answering
 
     async def start(self, beside: Address) -> int | None:
         """Listen where the configuration says, else at a free port of the address `beside`.

@@ -20,3 +20,9 @@ def size(text: str) -> int:
     if not 0 < found < _MOST:
         raise InvalidValue(f"{text!r} is not a size between 1 byte and 1 PB")
     return found
+
+
+def written(size_bytes: int) -> str:
+    """Write a number of bytes so that `size` reads the same: in the largest unit that divides it."""
+    unit = max((one for one in _UNITS if size_bytes % _UNITS[one] == 0), key=_UNITS.__getitem__)
+    return f"{size_bytes // _UNITS[unit]}{unit}"

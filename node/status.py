@@ -1,7 +1,7 @@
 """What `lamella-node` says of itself while it runs: JSON lines for scripts, sentences for people.
 
-With `--json` each line on standard output is one object with `event`: `loading`, `ready`, `stopping`, `stopped` or
-`error`. Everything else, logs included, goes to standard error.
+With `--json` each line on standard output is one object with `event`: `loading`, `ready`, `waiting`, `stopping`,
+`stopped` or `error`. Everything else, logs included, goes to standard error.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ class StatusLine:
 
     def print(self, text: str) -> None:
         """Write what a person asked to see to standard output."""
+        if self._open_line:
+            # Both are one terminal: what is asked for takes the place of how far it is.
+            _write(self._err, "\r\x1b[K")
+            self._open_line = False
         _write(self._out, text + "\n")
 
     def fail(self, message: str) -> None:

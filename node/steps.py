@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from time import monotonic_ns
 
+from node.sight.tally import Tally
 from node.slices import sampling, tensors
 from node.slices.cache import SliceCache
 from node.slices.slice import Slice
 from node.slices.spec import Want
 from node.slices.together import Step
-from wire.messages.forward import LEAST_LOGPROB, Alternative, Forward, HopTime, Output, Tokens
+from wire.messages.forward import LEAST_LOGPROB, Alternative, Forward, HopTime, Output, Phase, Tokens
 from wire.messages.session import Delivery, Open
 
 
@@ -115,3 +116,14 @@ class SessionStep:
             compute_us=(monotonic_ns() - self._started_ns) // 1000,
         )
         return (*self._forward.trace, here)
+
+
+def count(tally: Tally, forward: Forward, result: Forward | Output | Tokens) -> None:
+    """Count a step that has been computed, by what the result's trace says of this hop."""
+    here = result.trace[-1]
+    tally.step(
+        is_prefill=forward.phase is Phase.PREFILL,
+        positions=forward.count,
+        queue_us=here.queue_us,
+        compute_us=here.compute_us,
+    )

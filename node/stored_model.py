@@ -21,6 +21,7 @@ from node.store.chunks import Lease
 from node.store.distrust import Distrust
 from node.store.errors import CorruptChunk, StoreError
 from node.store.fetch import FetchReport, fetch
+from node.store.pace import AnyPace, Intake
 from node.store.source import Chunk, Source
 from wire.manifest import Manifest
 from wire.types import ModelId
@@ -124,9 +125,9 @@ class StoredModel:
     """Asked for when something is missing; the hub, if the model is of one, is the first."""
     claimant: str | None
     """The peer whose word on a hub's checkpoint the manifest is; None where no hub has to bear it out any more."""
-    cap: float | None
-    """Bytes a second to download."""
     distrust: Distrust
+    intake: Intake = field(default_factory=lambda: Intake.at(AnyPace()))
+    """What everything goes through that is fetched."""
     is_stored: bool = True
     _needed: list[Chunk] = field(default_factory=list)
 
@@ -217,7 +218,7 @@ class StoredModel:
             await asyncio.to_thread(self.lease.store.missing, missing),
             sources,
             keep=self._keep,
-            cap=self.cap,
+            intake=self.intake,
             progress=progress,
             distrusted=self.distrust,
         )

@@ -1,7 +1,7 @@
-"""The tables of `specs/*.md` say what the code says: they are made from it, and this checks that they still are.
+"""The tables of `specs/*.md` and `MORE` say what the code says: they are made from it, and this checks that they are.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. Every table that `scripts.spec_tables` can make must
-stand in exactly one specification. Run: `python -m scripts.check_specs` to compare, with `--write` (`make docs`) to
+stand on exactly one page. Run: `python -m scripts.check_specs` to compare, with `--write` (`make docs`) to
 rewrite. It prints what differs and exits 1 when something does.
 """
 
@@ -11,7 +11,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,24 +20,26 @@ from scripts.spec_tables import tables
 
 START: Final = re.compile(r"^<!-- table: (\S+) -->$")
 END: Final = "<!-- end -->"
+MORE: Final = ("docs/configuration.md", "docs/metrics.md")
+"""Pages with tables that are no specifications."""
 SHOWN_LINES: Final = 12
 """Lines of a difference that are printed; the rest is the same kind of thing."""
 
 
 class BadMarkers(Exception):
-    """The markers of a specification do not pair up, or name a table that does not exist."""
+    """The markers of a page do not pair up, or name a table that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A specification with its tables made anew, and which tables it holds."""
+    """A page with its tables made anew, and which tables it holds."""
 
     text: str
     names: tuple[str, ...]
 
 
 def render(text: str, makers: Mapping[str, Callable[[], str]]) -> Rendered:
-    """Fill the tables of one specification. Raises `BadMarkers` with the line at fault."""
+    """Fill the tables of one page. Raises `BadMarkers` with the line at fault."""
     lines: list[str] = []
     names: list[str] = []
     inside: str | None = None
@@ -64,11 +66,11 @@ def render(text: str, makers: Mapping[str, Callable[[], str]]) -> Rendered:
     return Rendered("\n".join(lines) + "\n", tuple(names))
 
 
-def check(folder: Path, makers: Mapping[str, Callable[[], str]], *, write: bool) -> list[str]:
-    """Compare or rewrite all specifications in `folder`; return one entry for each thing that is wrong."""
+def check(pages: Iterable[Path], makers: Mapping[str, Callable[[], str]], *, write: bool) -> list[str]:
+    """Compare or rewrite these pages; return one entry for each thing that is wrong."""
     wrong: list[str] = []
     places: dict[str, list[str]] = {name: [] for name in makers}
-    for path in sorted(folder.glob("*.md")):
+    for path in sorted(pages):
         text = path.read_text(encoding="utf-8")
         try:
             rendered = render(text, makers)
@@ -89,7 +91,7 @@ def check(folder: Path, makers: Mapping[str, Callable[[], str]], *, write: bool)
     for name, found in places.items():
         if len(found) != 1:
             stands = "in " + " and ".join(found) if found else "nowhere"
-            wrong.append(f"table {name} stands {stands}; it belongs in exactly one specification")
+            wrong.append(f"table {name} stands {stands}; it belongs on exactly one page")
     return wrong
 
 
@@ -99,11 +101,14 @@ def _difference(old: str, new: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check or rewrite the specifications in the current folder."""
-    parser = argparse.ArgumentParser(description="Compare the tables of specs/ with the code.")
+    """Check or rewrite the pages in the current folder."""
+    parser = argparse.ArgumentParser(
+        description="Compare the tables of specs/ and of the configuration with the code."
+    )
     parser.add_argument("--write", action="store_true", help="rewrite the tables instead")
     options = parser.parse_args(arguments)
-    wrong = check(Path.cwd() / "specs", tables(), write=options.write)
+    pages = (*Path("specs").glob("*.md"), *(Path(page) for page in MORE if Path(page).is_file()))
+    wrong = check(pages, tables(), write=options.write)
     print("\n".join(wrong) if wrong else "specs: every table says what the code says")
     return 1 if wrong else 0
 

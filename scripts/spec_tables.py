@@ -1,4 +1,4 @@
-"""The tables of `specs/*.md`, made from the classes and constants they describe.
+"""The tables of `specs/*.md` and `docs/configuration.md`, made from the classes and constants they describe.
 
 `tables()` names every table and renders it; `scripts.check_specs` puts them between their markers. Descriptions are the
 docstrings under fields and constants, which Python does not keep, so they are read from the source.
@@ -39,9 +39,9 @@ def tables() -> dict[str, Callable[[], str]]:
     for spec in limit_groups():
         found[f"limits/{spec}"] = partial(limit_table, spec)
     # Late, since those are rendered by what is here.
-    from scripts import control_tables
+    from scripts import control_tables, settings_table, sight_tables
 
-    return found | control_tables.tables()
+    return found | control_tables.tables() | settings_table.tables() | sight_tables.tables()
 
 
 def errors() -> str:

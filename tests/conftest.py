@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("lamella", deadline=None)
@@ -16,3 +17,9 @@ os.environ["LAMELLA_LAN"] = "no"
 # A shell in the background ignores SIGINT, and nohup SIGHUP; programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make crash` can be told."""
+    parser.addoption("--seed", type=int, default=1, help="of what is done at random before a kill")
+    parser.addoption("--kills", type=int, default=200, help="how often a host is killed")

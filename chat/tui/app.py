@@ -19,13 +19,18 @@ from chat import report
 from chat.driver import Driver
 from chat.errors import ChatError, sentence
 from chat.events import Event, Finished, FinishReason, Planned, Prefilling, TextDelta
+from chat.own_host import OwnHost
 from chat.tui.conversation_view import Answer, ConversationView, Notice, Question
+from chat.tui.host_panel import HostPanel
 from chat.tui.prompt import Prompt
 from chat.tui.route_panel import RoutePanel
 from chat.tui.status_bar import StatusBar
 
 _CLOSE_TIMEOUT_S: Final = 3.0
 """The longest that quitting waits for hosts to hear of it."""
+
+_HOST: Final = "/host"
+"""A question that is none: it shows this machine's host, as the key does."""
 
 Connect = Callable[[Callable[[str], None]], Awaitable[Driver]]
 """Makes a driver; is given whom to tell what is being waited for."""
@@ -54,15 +59,22 @@ class LamellaApp(App[None], inherit_bindings=False):
         Binding("escape", "stop", "Stop"),
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("ctrl+r", "route", "Route", priority=True),
+        Binding("ctrl+o", "host", "Host", priority=True),
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("ctrl+c", "copy_or_quit", show=False, priority=True),
         Binding("pageup", "scroll(-1)", show=False, priority=True),
         Binding("pagedown", "scroll(1)", show=False, priority=True),
     ]
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, host: OwnHost | None = None) -> None:
+        """Draw nothing yet.
+
+        Args:
+            host: this machine's; the one of the usual control socket when None.
+        """
         super().__init__()
         self._connect = connect
+        self._host = host if host is not None else OwnHost()
         self._chat: Driver | None = None
         self._phase = Phase.CONNECTING
         self._waiting: str | None = None
@@ -74,6 +86,7 @@ class LamellaApp(App[None], inherit_bindings=False):
         with Container(id="body"):
             yield ConversationView()
             yield RoutePanel()
+            yield HostPanel(self._host)
         with Horizontal(id="ask"):
             yield Static("›", id="mark", markup=False)
             yield Prompt()
@@ -112,7 +125,10 @@ class LamellaApp(App[None], inherit_bindings=False):
 
     @on(Prompt.Submitted)
     async def _submitted(self, message: Prompt.Submitted) -> None:
-        if self._phase is Phase.READY:
+        if message.text == _HOST:
+            self.query_one(Prompt).accepted(message.text)
+            self.action_host()
+        elif self._phase is Phase.READY:
             self.query_one(Prompt).accepted(message.text)
             await self._ask(message.text)
         elif self._phase in (Phase.CONNECTING, Phase.OFFLINE) and self._waiting is None:
@@ -200,6 +216,28 @@ class LamellaApp(App[None], inherit_bindings=False):
         """Show or hide the route."""
         panel = self.query_one(RoutePanel)
         panel.display = not panel.display
+        if panel.display:
+            self._close_host()
+
+    def action_host(self) -> None:
+        """Show or hide this machine's host."""
+        if self.query_one(HostPanel).display:
+            self._close_host()
+        else:
+            # There is room for one of them.
+            self.query_one(RoutePanel).display = False
+            self.query_one(HostPanel).open()
+
+    @on(HostPanel.Closed)
+    def _close_host(self) -> None:
+        panel = self.query_one(HostPanel)
+        if panel.display:
+            panel.close()
+            self.query_one(Prompt).focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's own
+        """Leave Enter and Ctrl+J to the prompt while the panel of the host has the keys."""
+        return action not in ("send", "newline") or not isinstance(self.focused, HostPanel)
 
     def action_scroll(self, pages: int) -> None:
         """Scroll the conversation while the prompt keeps the keys."""

@@ -39,7 +39,7 @@ R = TypeVar("R")
 _WAITING: Final = 64
 """Answers to one request that are kept until they are taken; then the host is made to wait."""
 _TRY_AGAIN_S: Final = 0.02
-_START: Final = "start one with `lamella-node --model ...`, or name its socket with --socket"
+_START: Final = "start one with `lamella-node --model ...`, or name its socket with --control"
 
 
 class ControlClient:

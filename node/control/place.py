@@ -109,11 +109,12 @@ def _check_folder(folder: Path) -> None:
             f"other users can replace files in {folder}, where the control socket belongs",
             f"run `chmod 700 {folder}` as its owner, or set XDG_RUNTIME_DIR to a folder of this user alone",
         )
+    owners = paths.trusted_owners()
     for above in folder.resolve().parents:
         status = above.stat()
         # In a folder like /tmp anyone can write, but only owners can rename.
         open_to_others = status.st_mode & _WRITABLE_BY_OTHERS and not status.st_mode & stat.S_ISVTX
-        if open_to_others or status.st_uid not in {os.geteuid(), 0}:
+        if open_to_others or status.st_uid not in owners:
             raise PlaceUnsafe(
                 f"other users can replace {above}, above the control socket",
                 "set XDG_RUNTIME_DIR to a folder of this user alone",

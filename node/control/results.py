@@ -6,7 +6,7 @@ Ids of peers and sessions are short ones, for people. Nothing here may carry a p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from wire.types import LayerRange
@@ -106,6 +106,26 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """How fast bytes may pass, those of links, datagrams and weights together."""
+
+    upload_bytes_per_s: float | None = None
+    """What this host sends in a second at most; null for no bound."""
+    download_bytes_per_s: float | None = None
+    """What it receives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relaying:
+    """What the host carries for peers that nobody can dial."""
+
+    circuits: int
+    """Links carried now."""
+    carried_bytes: int
+    """Bytes handed on since the start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """What the host does now."""
 
@@ -123,12 +143,15 @@ class Status:
     slices: tuple[SliceLine, ...] = ()
     sessions: int = 0
     memory: Memory
+    rates: Rates = field(default_factory=Rates)
     links: int = 0
     """Links to peers."""
     dht_nodes: int | None = None
     """Nodes of the DHT that are known; null when it is off."""
     reachability: str
     """One sentence: whether others reach this host, and how that is known."""
+    relay: Relaying | None = None
+    """Null when it carries nothing for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,8 @@ from node.dht.places import is_v6
 from node.dht.protocol import Protocol
 from node.dht.reach import Reachability
 from node.dht.seeking import Seeker
-from node.dht.sockets import Sockets, is_own, send_aside
+from node.dht.sockets import Counters, Sockets, is_own, send_aside
+from node.supervising import Part, PartGaveUp, Supervisor
 from wire import limits
 from wire.datagrams import write_knock
 from wire.records import IndexRecord, Relay, SliceRecord
@@ -53,6 +54,8 @@ class Options:
     """Whether links are taken at the address of the datagrams, so that proof of one is announced for the other."""
     cache: Path | None = None
     """Where contacts are kept for the next start."""
+    count: Counters = field(default_factory=Counters)
+    """Who is told of the bytes of all datagrams."""
     wall: Callable[[], float] = field(default=time.time)
     """Unix time in seconds."""
     random: Callable[[int], bytes] = field(default=os.urandom)
@@ -73,7 +76,7 @@ class Directory:
         )
         self._protocol.serves = self._options.serves is True
         self._protocol.on_observed = self._observed
-        self._sockets = Sockets(self._received)
+        self._sockets = Sockets(self._received, count=self._options.count)
         self._node: DhtNode | None = None
         self._reach: Reachability | None = None
         self._announcer: Announcer | None = None
@@ -91,6 +94,8 @@ class Directory:
         """Called first with each datagram; what it takes is not for this."""
         self.on_observed: Callable[[Address, Address], None] = lambda *_: None
         """Called with the address at which a node sees us, and that node's."""
+        self.on_failed: Callable[[], None] = lambda: None
+        """Called when a part of this failed too often to be started again; `close` raises what ended it."""
         self.notice: Callable[[str], None] = lambda _: None
         """Called with a sentence for the person who runs this: what is wrong and what to do next."""
 
@@ -102,9 +107,12 @@ class Directory:
         self._announcer = Announcer(self._node, self._protocol.identity, self._ways)
         self._announcer.notice = self._say
         self.add_contacts(contacts)
-        loop = asyncio.get_running_loop()
-        for run in (self._stay_joined(), self._stay_reachable(), self._announcer.run()):
-            self._tasks.append(loop.create_task(run))
+        parts = [
+            Part(name="staying in the DHT", run=self._stay_joined),
+            Part(name="being reached by the DHT", run=self._stay_reachable),
+            Part(name="announcing", run=self._announcer.run),
+        ]
+        self._tasks.append(asyncio.create_task(self._kept_running(parts)))
 
     async def close(self) -> None:
         """Take back what was announced, as far as that is possible in a few seconds, and stop."""
@@ -235,7 +243,17 @@ class Directory:
         return Ways(tuple(addresses), self._relays)
 
     def _knock_aside(self, target: Address, nonce: bytes) -> bool:
-        return send_aside(write_knock(tag=self._protocol.tag, nonce=nonce), target)
+        knock = write_knock(tag=self._protocol.tag, nonce=nonce)
+        self._options.count.sent(len(knock))
+        return send_aside(knock, target)
+
+    async def _kept_running(self, parts: Sequence[Part]) -> None:
+        try:
+            await Supervisor(parts).run()
+        except PartGaveUp as error:
+            self.notice(f"{error.cause}; {error.next_step}")
+            self.on_failed()
+            raise
 
     async def _greet(self, addresses: Sequence[Address]) -> None:
         if await self.running.greet(addresses):

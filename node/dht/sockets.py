@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from node.dht.errors import CannotListen
 from node.dht.places import is_v6
@@ -15,12 +16,30 @@ from wire.errors import InvalidValue
 from wire.types import Address
 
 
+def _ignore(_nbytes: int) -> None:
+    """Where nothing is limited nobody counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """Who is told of the bytes that pass; datagrams wait for nobody."""
+
+    sent: Callable[[int], None] = _ignore
+    received: Callable[[int], None] = _ignore
+
+
 class Sockets:
     """Sends and receives datagrams. What the system refuses to send is lost, as any datagram may be."""
 
-    def __init__(self, receive: Callable[[bytes, Address], None]) -> None:
-        """`receive` is called with each datagram and where it came from."""
+    def __init__(
+        self,
+        receive: Callable[[bytes, Address], None],
+        *,
+        count: Counters | None = None,
+    ) -> None:
+        """`receive` is called with each datagram and where it came from; `count` is told how long each is."""
         self._receive = receive
+        self._count = count or Counters()
         self._transports: list[tuple[Address, asyncio.DatagramTransport]] = []
 
     async def open(self, addresses: Sequence[Address]) -> tuple[Address, ...]:
@@ -44,6 +63,7 @@ class Sockets:
         for address, transport in self._transports:
             if is_v6(address.ip) == is_v6(target.ip) and not transport.is_closing():
                 transport.sendto(data, (target.ip, target.port))
+                self._count.sent(len(data))
                 return
 
     def abort(self) -> None:
@@ -70,7 +90,7 @@ class Sockets:
             opened.setblocking(False)
             opened.bind((address.ip, address.port))
             transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: _Receiver(self._receive), sock=opened
+                lambda: _Receiver(self._receive, self._count.received), sock=opened
             )
         except OSError as error:
             opened.close()
@@ -80,10 +100,12 @@ class Sockets:
 
 
 class _Receiver(asyncio.DatagramProtocol):
-    def __init__(self, receive: Callable[[bytes, Address], None]) -> None:
+    def __init__(self, receive: Callable[[bytes, Address], None], count: Callable[[int], None]) -> None:
         self._receive = receive
+        self._count = count
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._count(len(data))
         try:
             source = Address(addr[0], addr[1])
         except InvalidValue:

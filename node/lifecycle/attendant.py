@@ -129,6 +129,7 @@ class Attendant(Generic[H]):
             wish=life.wish,
             state=life.state,
             paused_by=life.paused_by,
+            chosen=life.chosen,
             fraction=self._fraction if life.state is State.LOADING else None,
             failure=life.failure,
             sessions=0 if handle is None else self._office.hands.sessions(handle),
@@ -136,6 +137,11 @@ class Attendant(Generic[H]):
             until=life.until,
             cut_off=self.cut_off,
         )
+
+    @property
+    def handle(self) -> H | None:
+        """The slice, while it is in memory."""
+        return self._handle
 
     async def ask(self, command: Command) -> None:
         """Give a command, and wait until it holds; a caller that is cancelled may find that it holds all the same.
@@ -230,7 +236,9 @@ class Attendant(Generic[H]):
         self.life = step.life
         self._do(step.effects, answer)
         if self.life != before:
-            log.info("%s: %s", self.life.wish.key, self.status.word)
+            # Why one failed is told to whoever asked for it.
+            level = logging.DEBUG if self.life.state is State.FAILED else logging.INFO
+            log.log(level, "%s: %s", self.life.wish.key, self.status.word)
             self._tell()
 
     def _do(self, effects: tuple[Effect, ...], answer: asyncio.Future[None] | None = None) -> None:

@@ -6,6 +6,7 @@ NodeError
     ├── StillDraining         it was asked to drain, and only undraining it brings it back
     ├── BeingLeft             it is on its way out, and only joining it again keeps it
     ├── HeldOtherwise         it is held with other weights
+    ├── HostStarting          the process has just begun
     ├── HostStopping          the process is ending
     ├── OutOfBounds           a grace or a budget that cannot be
     ├── TooMany               slices, commands or watchers; the bound says of which
@@ -42,6 +43,10 @@ class BeingLeft(LifecycleError):
 
 class HeldOtherwise(LifecycleError):
     """The slice is held already, with other weights."""
+
+
+class HostStarting(LifecycleError):
+    """The process has just begun and takes no commands yet."""
 
 
 class HostStopping(LifecycleError):

@@ -7,6 +7,7 @@ slice. Rejected: queues of all that happened, which are either without bound or 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,8 @@ class SliceStatus:
     wish: Wish
     state: State
     paused_by: frozenset[Pauser] = frozenset()
+    chosen: bool = False
+    """Whether the host chose it by itself."""
     fraction: float | None = None
     """How much of it is loaded, from 0 to 1, while it is loading."""
     failure: LoadFailure | None = None
@@ -97,3 +100,11 @@ class Watchers:
         """Tell everybody whom it concerns."""
         for watcher in self._all:
             watcher.tell(status)
+
+
+async def until_rest(status: SliceStatus, watcher: Watcher) -> AsyncGenerator[SliceStatus, None]:
+    """Tell of one slice, beginning with `status`, until it is at rest."""
+    yield status
+    while not status.at_rest:
+        status = await watcher.next()
+        yield status

@@ -45,11 +45,22 @@ class Intent:
     """Unix time by which its sessions were to end; told to people, and by nothing here acted on."""
 
 
+class Asker(Enum):
+    """Who wants a slice."""
+
+    PERSON = "person"
+    HOST = "host"
+    """It chooses again at the next start, unless a person has asked something of this slice."""
+    NOBODY = "nobody"
+    """It was wanted before, and is tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A person wants this slice."""
+    """This slice is wanted."""
 
     wish: Wish
+    by: Asker = Asker.PERSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

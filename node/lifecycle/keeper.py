@@ -15,25 +15,26 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Generic, Self
 
 from node.lifecycle.attendant import FREE_TIMEOUT_S, Attendant, H, Hands, Office
 from node.lifecycle.errors import (
+    HostStarting,
     HostStopping,
     IntentsDamaged,
-    IntentsUnwritable,
     LoadFailed,
     NotHeld,
     OutOfBounds,
     Overtaken,
     TooMany,
 )
-from node.lifecycle.following import SliceStatus, Watcher, Watchers
+from node.lifecycle.following import SliceStatus, Watchers, until_rest
 from node.lifecycle.happenings import (
     Aim,
+    Asker,
     Close,
     Drain,
     Halt,
@@ -49,6 +50,7 @@ from node.lifecycle.happenings import (
 from node.lifecycle.intents import IntentFile
 from node.lifecycle.machine import Life, Step, revived
 from node.lifecycle.recovery import Recovery, all_drained, merged, summed
+from node.lifecycle.saving import Saving
 from node.lifecycle.table import AT_REST, Input, State
 from node.lifecycle.wishes import SliceKey, Wish
 
@@ -56,11 +58,10 @@ log = logging.getLogger(__name__)
 
 MAX_SLICES: Final = 64
 """Of one host. Each has its buffers and a record to announce; who has more to give starts another host."""
-DEFAULT_GRACE_S: Final = 300.0
 MAX_GRACE_S: Final = 24 * 3600.0
 """Longer than any answer, so that a mistyped grace does not hold a machine for a year."""
-SAVE_TIMEOUT_S: Final = 10.0
-"""A disk that takes longer than this for a few kilobytes is not one to promise anything on."""
+RECOVER_TIMEOUT_S: Final = 30.0
+"""How long commands wait for a host that has just begun; its ports are opened before."""
 
 
 class Keeper(Generic[H]):
@@ -81,6 +82,7 @@ class Keeper(Generic[H]):
             wall: Unix time, for what is told to people.
         """
         self._file = file
+        self._saving = Saving(file)
         self._clock = clock
         self._wall = wall
         self._watchers = Watchers()
@@ -90,7 +92,7 @@ class Keeper(Generic[H]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._configured: frozenset[SliceKey] = frozenset()
         self._held_back: frozenset[Pauser] = frozenset()
-        self._writing: asyncio.Task[None] | None = None
+        self._recovered = asyncio.Event()
         self._stopping = False
         self._hurry = asyncio.Event()
         self._cut_off = 0
@@ -107,8 +109,7 @@ class Keeper(Generic[H]):
             task.cancel()
         # Not told of the error: a group would wrap it, and who runs this host is to read it as it is.
         await self._group.__aexit__(None, None, None)
-        if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=SAVE_TIMEOUT_S)
+        await self._saving.close()
 
     async def recover(self, configured: Sequence[Wish]) -> Recovery:
         """Begin to load what the configuration names and what was asked before; once, before any command.
@@ -139,12 +140,24 @@ class Keeper(Generic[H]):
         for one in intents:
             if one.aim is not Aim.LEFT:
                 self._attend(revived(one, paused_by=self._held_back))
+        self._recovered.set()
         return summed(intents, trouble)
 
-    async def join(self, wish: Wish) -> AsyncGenerator[SliceStatus, None]:
+    async def recovered(self) -> None:
+        """Wait until what was asked before is known; until then commands are refused. Raises `HostStarting`."""
+        try:
+            async with asyncio.timeout(RECOVER_TIMEOUT_S):
+                await self._recovered.wait()
+        except TimeoutError as error:
+            raise _starting() from error
+
+    async def join(self, wish: Wish, *, chosen: bool = False) -> AsyncGenerator[SliceStatus, None]:
         """Have a slice served: the first status comes when that is on disk, the last when it serves, or is paused.
 
         Whoever stops iterating stops watching, and no more. A slice that could not be loaded stays wanted.
+
+        Args:
+            chosen: by the host itself, so that the next start knows only of what people said of it: drained, paused.
 
         Raises:
             LoadFailed: it could not be brought or loaded.
@@ -160,8 +173,8 @@ class Keeper(Generic[H]):
         try:
             if attendant is None:
                 attendant = self._attend(Step(life=Life(wish=wish, paused_by=self._held_back), effects=()))
-            await attendant.ask(Join(wish))
-            async for status in _until_rest(attendant.status, watcher):
+            await attendant.ask(Join(wish, Asker.HOST if chosen else Asker.PERSON))
+            async for status in until_rest(attendant.status, watcher):
                 yield status
         finally:
             self._watchers.remove(watcher)
@@ -172,7 +185,12 @@ class Keeper(Generic[H]):
                 f"{wish.key} is {status.word} now", "find out who asked for that, then join it again"
             )
 
-    async def leave(self, key: SliceKey, grace_s: float = DEFAULT_GRACE_S) -> None:
+    async def again(self, key: SliceKey) -> None:
+        """Load a slice that could not be loaded. Raises: NotHeld, StillDraining, HostStopping, TooMany, ..."""
+        attendant = self._of(key)
+        await attendant.ask(Join(attendant.life.wish, Asker.NOBODY))
+
+    async def leave(self, key: SliceKey, grace_s: float) -> None:
         """Stop serving a slice and forget it, whatever the configuration says; its sessions may end within the grace.
 
         Raises: NotHeld, HostStopping, OutOfBounds, TooMany, IntentsUnwritable
@@ -180,7 +198,7 @@ class Keeper(Generic[H]):
         deadline, until = self._granted(grace_s)
         await self._of(key).ask(Leave(deadline=deadline, until=until))
 
-    async def drain(self, key: SliceKey | None, grace_s: float = DEFAULT_GRACE_S) -> None:
+    async def drain(self, key: SliceKey | None, grace_s: float) -> None:
         """Stop serving a slice, or all that are held now, until undrained; their sessions may end within the grace.
 
         Raises: NotHeld, BeingLeft, HostStopping, OutOfBounds, TooMany, IntentsUnwritable
@@ -218,8 +236,9 @@ class Keeper(Generic[H]):
 
         Nothing of it is on disk, and what a person paused stays paused. Raises: HostStopping, TooMany
         """
-        self._check_open()
         self._held_back = frozenset({Pauser.MACHINE}) if held else frozenset()
+        if not (self._recovered.is_set() or self._stopping):
+            return
         change = Pause(Pauser.MACHINE) if held else Resume(Pauser.MACHINE)
         for one in self._chosen(None, Input.PAUSE):
             await one.ask(change)
@@ -229,7 +248,7 @@ class Keeper(Generic[H]):
         attendant = self._of(key)
         watcher = self._watchers.add(key)
         try:
-            async for status in _until_rest(attendant.status, watcher):
+            async for status in until_rest(attendant.status, watcher):
                 yield status
         finally:
             self._watchers.remove(watcher)
@@ -248,6 +267,11 @@ class Keeper(Generic[H]):
     def status(self) -> tuple[SliceStatus, ...]:
         """Return what all slices do now."""
         return tuple(one.status for one in self._attendants.values())
+
+    def handles(self) -> Mapping[SliceKey, H]:
+        """Return the slices that are in memory."""
+        held = {key: one.handle for key, one in self._attendants.items()}
+        return {key: handle for key, handle in held.items() if handle is not None}
 
     async def settled(self) -> None:
         """Wait, for as long as the caller lets it, until every slice is at rest."""
@@ -324,25 +348,9 @@ class Keeper(Generic[H]):
                 self._watchers.tell(replace(attendant.status, state=State.CLOSED))
 
     async def _save(self, intent: Intent) -> None:
-        """Put on disk what was asked, one write after the other, those included that nobody waits for any more."""
         key = intent.wish.key
         forgotten = intent.aim is Aim.LEFT and key not in self._configured
-        try:
-            async with asyncio.timeout(SAVE_TIMEOUT_S):
-                while self._writing is not None and not self._writing.done():
-                    await asyncio.wait({self._writing})
-                writing = asyncio.create_task(
-                    asyncio.to_thread(self._file.put, key, None if forgotten else intent)
-                )
-                writing.add_done_callback(lambda one: one.cancelled() or one.exception())
-                self._writing = writing
-                await asyncio.shield(writing)
-        except TimeoutError as error:
-            raise IntentsUnwritable(
-                self._file.path,
-                f"the disk of {self._file.path} has not taken a small file in {SAVE_TIMEOUT_S:g} s",
-                "look what keeps that disk busy, and ask again",
-            ) from error
+        await self._saving.put(key, None if forgotten else intent)
 
     def _of(self, key: SliceKey) -> Attendant[H]:
         self._check_open()
@@ -366,6 +374,9 @@ class Keeper(Generic[H]):
     def _check_open(self) -> None:
         if self._stopping:
             raise HostStopping("the host is stopping", "start it again, and ask then")
+        if not self._recovered.is_set():
+            # What is saved before what was asked is read would stand in its place.
+            raise _starting()
 
     def _granted(self, grace_s: float) -> tuple[float, float]:
         """The end of a grace that begins now, by both clocks."""
@@ -376,11 +387,8 @@ class Keeper(Generic[H]):
         return self._clock() + grace_s, self._wall() + grace_s
 
 
-async def _until_rest(status: SliceStatus, watcher: Watcher) -> AsyncGenerator[SliceStatus, None]:
-    yield status
-    while not status.at_rest:
-        status = await watcher.next()
-        yield status
+def _starting() -> HostStarting:
+    return HostStarting("the host has not read yet what was asked of it before", "ask again in a moment")
 
 
 def _too_many() -> TooMany:

@@ -28,6 +28,7 @@ from node.lifecycle.happenings import (
     Acknowledge,
     Aim,
     Announce,
+    Asker,
     Close,
     Command,
     Counted,
@@ -80,6 +81,9 @@ class Life:
     wish: Wish
     state: State = State.LEFT
     joined: bool = False
+    """Whether a person has asked for it by a command."""
+    chosen: bool = False
+    """Whether the host chose it by itself."""
     paused_by: frozenset[Pauser] = frozenset()
     deadline: float | None = None
     """Until when its sessions may end."""
@@ -145,7 +149,9 @@ def _moved(life: Life, what: Input, **changes: Any) -> Life:
 
 
 def _join(life: Life, join: Join) -> Life:
-    after = _moved(life, Input.JOIN, wish=join.wish, joined=True, deadline=None, until=None, failure=None)
+    after = _moved(life, Input.JOIN, wish=join.wish, deadline=None, until=None, failure=None)
+    after = replace(after, joined=life.joined or join.by is Asker.PERSON)
+    after = replace(after, chosen=life.chosen or join.by is Asker.HOST)
     if join.wish != life.wish and life.state in _HOLDING:
         raise HeldOtherwise(f"{life.wish.key} is held with other weights", "leave it first, then join it")
     if life.aim is Aim.LEFT:
@@ -233,11 +239,14 @@ def _effects(before: Life, after: Life, happening: Happening) -> tuple[Effect, .
 
 def _intent(life: Life) -> Intent:
     aim = _AIMS[life.state]
+    paused = Pauser.PERSON in life.paused_by and aim is not Aim.LEFT
+    # What a person says of a slice that was chosen outlives the choice.
+    said = life.chosen and (paused or aim is Aim.DRAINED)
     return Intent(
         wish=life.wish,
         aim=aim,
-        joined=life.joined,
-        paused=Pauser.PERSON in life.paused_by and aim is not Aim.LEFT,
+        joined=life.joined or said,
+        paused=paused,
         until=life.until,
     )
 

@@ -50,6 +50,7 @@ class Prover:
         tell: Callable[[PeerId, Address, Message], Awaitable[None]],
         on_verdict: Callable[[Verdict], None] = lambda _: None,
         datagrams: bool = True,
+        sent: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Say how to act.
 
@@ -58,10 +59,12 @@ class Prover:
                 raises `NodeError` when that fails.
             on_verdict: told of every question that came to an end.
             datagrams: whether UDP dial-backs are done for others.
+            sent: told of the bytes of each datagram.
         """
         self._tell = tell
         self._on_verdict = on_verdict
         self._datagrams = datagrams
+        self._sent = sent
         self._asker = Asker()
         self._dialler = Dialler()
         self._waiting: dict[PeerId, list[asyncio.Future[Verdict]]] = {}
@@ -142,7 +145,7 @@ class Prover:
                 if todo.transport is Transport.TCP:
                     await self._tell(todo.peer, todo.address, Proof(nonce=todo.nonce))
                 else:
-                    await _throw(todo.address, probe(todo.nonce))
+                    await _throw(todo.address, probe(todo.nonce), self._sent)
                 reached = True
         except (NodeError, OSError, TimeoutError) as error:
             log.debug("%s was not reached: %s", todo.address, error)
@@ -165,11 +168,12 @@ def _send(line: Line, message: Message) -> None:
         log.debug("nobody is left to tell: %s", error)
 
 
-async def _throw(address: Address, datagram: bytes) -> None:
+async def _throw(address: Address, datagram: bytes, sent: Callable[[int], None]) -> None:
     """Send a few copies from a socket of their own, which the other's router has not seen."""
     family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         for _ in range(limits.PROBE_DATAGRAMS):
             sock.sendto(datagram, (address.ip, address.port))
+            sent(len(datagram))
             await asyncio.sleep(_PROBE_GAP_S)

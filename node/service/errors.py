@@ -10,6 +10,8 @@ NodeError
     │   └── SystemdSilent  it did not answer in time
     ├── ForeignUnit        the unit's name is taken by a file that is not ours; `path` says which
     ├── NotInstalled       there is no such service
+    ├── NothingLogged      the journal has nothing to show of it
+    ├── FolderTooWide      it would have to be let write to more than is its own
     ├── UnwritableWord     a word cannot be written in a unit file
     ├── FileNotWritten     the disk does not take a file or folder
     ├── UnitNotLoaded      systemd does not take the unit file
@@ -69,6 +71,14 @@ class ForeignUnit(ServiceError):
 
 class NotInstalled(ServiceError):
     """The service is not installed."""
+
+
+class NothingLogged(ServiceError):
+    """The journal has nothing of the service."""
+
+
+class FolderTooWide(ServiceError):
+    """The service would have to be let write to more than is its own."""
 
 
 class UnwritableWord(ServiceError):

@@ -67,17 +67,19 @@ class UnitFile:
                 "make room, or make the folder writable",
             ) from error
 
-    def remove(self, runtime: Path | None) -> tuple[Path, ...]:
+    def remove(self, runtime: Path | None, *, with_settings: bool = True) -> tuple[Path, ...]:
         """Remove the unit, the settings that were added to it, and links to it; returns what went.
 
         Args:
             runtime: the folder of this login session, where settings until the next boot are.
+            with_settings: whether the settings go, too.
 
         Raises:
             FileNotWritten: something cannot be removed.
         """
         gone = []
-        for path in (self.path, *self._beside(runtime)):
+        settings = self._settings(runtime) if with_settings else []
+        for path in (self.path, *settings, *self._links()):
             try:
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
@@ -96,14 +98,16 @@ class UnitFile:
                 folder.rmdir()
         return tuple(gone)
 
-    def _beside(self, runtime: Path | None) -> list[Path]:
+    def _settings(self, runtime: Path | None) -> list[Path]:
         config = self.folder.parent
         homes = [self.folder, config / _CONTROL]
         if runtime is not None:
             homes += [runtime / "systemd" / "user", runtime / "systemd" / _CONTROL]
-        drop_ins = [home / f"{self.name}.d" for home in homes]
-        links = [*self.folder.glob("*.wants"), *self.folder.glob("*.requires")]
-        return [*drop_ins, *(link / self.name for link in links)]
+        return [home / f"{self.name}.d" for home in homes]
+
+    def _links(self) -> list[Path]:
+        folders = [*self.folder.glob("*.wants"), *self.folder.glob("*.requires")]
+        return [folder / self.name for folder in folders]
 
     def _foreign(self, why: str) -> ForeignUnit:
         return ForeignUnit(

@@ -18,6 +18,7 @@ from typing import Final
 from node.service import folders, linger, standing, unit
 from node.service.errors import (
     ForeignUnit,
+    NothingLogged,
     NotInstalled,
     NotReadyYet,
     NotStopped,
@@ -154,11 +155,17 @@ class Service:
         """Show what the host wrote, on this process's own output; whether that could be done.
 
         Raises:
-            NotInstalled, NoSystemd: there is nothing to show, or nothing to show it with.
+            NotInstalled, NothingLogged, NoSystemd: there is nothing to show, or nothing to show it with.
         """
         if await self._owned() is None:
             raise NotInstalled("the service is not installed", "`lamella-node service install` does that")
-        words = ["--user", "--unit", self._name, "--lines", str(lines), "--no-pager"]
+        unit = ("--user", "--unit", self._name)
+        if not follow and not (await self._programs.run("journalctl", *unit, "--quiet", "--lines", "1")).out:
+            raise NothingLogged(
+                "the journal has nothing of the service, or nothing that you may read",
+                "while the host runs, `lamella-node ctl logs` shows its latest lines",
+            )
+        words = [*unit, "--lines", str(lines), "--no-pager"]
         words += ["--output", "json" if as_json else "short-iso", *(["--follow"] if follow else [])]
         return await self._programs.show_to_person("journalctl", *words) == 0
 
@@ -215,7 +222,8 @@ class Service:
             await self._programs.systemctl("restart", "--no-block", self._name)
             return
         await self._stop(lambda _line: None)
-        await self._forget()
+        # Settings that somebody has put beside the unit were there before.
+        await self._forget(with_settings=False)
         if lingering.ours:
             await linger.turn_off(self._programs)
 
@@ -245,6 +253,13 @@ class Service:
     async def _failure(self, now: Standing) -> StartFailed:
         lines = await self._last_lines(now.invocation)
         cause, next_step = now.why_it_ended
+        if not lines and now.status_text:
+            # What the host said last is known without a journal.
+            return StartFailed(
+                f"the service did not start: {cause}",
+                "what it said last is all that is known without a journal",
+                (now.status_text,),
+            )
         if not lines:
             next_step = f"{next_step}, if `journalctl --user --unit {self._name}` shows you any"
         return StartFailed(f"the service did not start: {cause}", next_step, lines)
@@ -275,11 +290,13 @@ class Service:
                 )
             await asyncio.sleep(_POLL_S)
 
-    async def _forget(self) -> tuple[Path, ...]:
+    async def _forget(self, *, with_settings: bool = True) -> tuple[Path, ...]:
         """Remove what is on the disk, and from systemd's memory."""
         # It refuses when the file is gone already; the links are removed with it below.
         await self._programs.run("systemctl", "--user", "--quiet", "disable", self._name)
-        paths = await asyncio.to_thread(self._file.remove, self._programs.runtime)
+        paths = await asyncio.to_thread(
+            self._file.remove, self._programs.runtime, with_settings=with_settings
+        )
         await self._reset_failed()
         await self._programs.systemctl("daemon-reload")
         return paths

@@ -25,6 +25,8 @@ _MAX_STATUS_BYTES: Final = 512
 _MAX_WATCHDOG_USEC: Final = 24 * 3600 * 1_000_000
 START_EXTENSION_S: Final = 60.0
 """How much longer a start may take after each sign of life: long enough for a machine that is busy or swaps."""
+STOP_EXTENSION_S: Final = 15.0
+"""Beyond the grace: to cut off answers, to close files and to free the memory."""
 _START_PING_S: Final = 15.0
 _IDLE_PING_S: Final = 30.0
 """When systemd does not watch, there is nothing to do but to send what had no room before."""
@@ -62,10 +64,8 @@ class Notifier:
         return self._socket is not None
 
     def ready(self, status: str = "") -> None:
-        """Say that the host serves, or that a reload has ended."""
+        """Say that the host serves."""
         self._ready = True
-        # A reload that systemd has not heard of has nothing to end.
-        self._unsent.pop("RELOADING", None)
         self._send({"READY": "1", **self._status_lines(status)})
 
     def status(self, text: str) -> None:
@@ -75,15 +75,33 @@ class Notifier:
             self._send(lines)
 
     def reloading(self) -> None:
-        """Say that a reload has begun; `ready` ends it."""
+        """Say that a reload has begun; `reloaded` ends it. Of a host that starts or stops nothing is said."""
+        if not self._ready or self._stopping:
+            return
         now_usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._unsent.pop("READY", None)
         self._send({"RELOADING": "1", "MONOTONIC_USEC": str(now_usec)})
 
-    def stopping(self, status: str = "") -> None:
-        """Say that the host stops."""
+    def reloaded(self, status: str = "") -> None:
+        """Say that a reload has ended, which makes no host ready that was not."""
+        if not self._ready or self._stopping:
+            return
+        # A reload that systemd has not heard of has nothing to end.
+        self._unsent.pop("RELOADING", None)
+        self._send({"READY": "1", **self._status_lines(status)})
+
+    def stopping(self, status: str = "", *, within_s: float = 0.0) -> None:
+        """Say that the host stops.
+
+        Args:
+            within_s: how long that may take. The time that the unit gives counts where it is longer; the grace may
+                have been made longer since the unit was written.
+        """
         self._stopping = True
-        self._send({"STOPPING": "1", **self._status_lines(status)})
+        extended = (
+            {"EXTEND_TIMEOUT_USEC": str(round((within_s + STOP_EXTENSION_S) * 1e6))} if within_s else {}
+        )
+        self._send({"STOPPING": "1", **extended, **self._status_lines(status)})
 
     def watchdog(self) -> None:
         """Say that the host lives; during the start this also gives it more time."""

@@ -100,10 +100,11 @@ class Standing:
         said = f": {self.status_text}" if self.status_text else ""
         words = {"active": "runs", "activating": "starts", "deactivating": "stops", "reloading": "reloads"}
         if self.sub_state == "auto-restart":
-            return f"waits to be started again; {self.why_it_ended[0]}"
+            return f"waits to be started again; {self.why_it_ended[0]}{said}"
         if self.active_state == "failed":
-            return f"failed; {self.why_it_ended[0]}"
-        return words.get(self.active_state, "does not run") + said
+            return f"failed; {self.why_it_ended[0]}{said}"
+        # What a host that has stopped said last is no longer so.
+        return words[self.active_state] + said if self.active_state in words else "does not run"
 
     @property
     def why_it_ended(self) -> tuple[str, str]:

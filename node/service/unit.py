@@ -19,11 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.service.notify import STOP_EXTENSION_S
 from node.service.quoting import line, path_word, word
 
 MARKER: Final = "# Written by `lamella-node service install`."
 """The first line of every unit that is ours; without it a unit is somebody else's and is left alone."""
 LINGER_MARKER: Final = "# Lingering was off before, and goes off again when this is uninstalled."
+DEFAULT_NICE: Final = 10
+"""The host is a guest on a machine that somebody works at."""
 OLDEST_VERSION: Final = 245
 """`:` before a command, on which the quoting of its words rests, came with systemd 244; 245 is Ubuntu 20.04's."""
 _BACK_OFF_VERSION: Final = 254
@@ -31,8 +34,6 @@ _BACK_OFF_VERSION: Final = 254
 _PLAIN_RESTART_S: Final = 30.0
 """Where restarts cannot come more and more rarely: seldom enough that a host which cannot start is no burden."""
 _WRONG_USAGE: Final = 2
-_STOP_MARGIN_S: Final = 15.0
-"""Beyond the grace: to cut off answers, to close files and to free the memory."""
 _ABORT_S: Final = 10.0
 """A host that hangs is told to dump its stacks, and killed when it cannot even do that."""
 _START_S: Final = 300.0
@@ -101,8 +102,7 @@ class Wanted:
     """How long it may take to finish its work when told to stop."""
     kill: str | None = None
     """The path of the program `kill`, for reloading."""
-    nice: int = 10
-    """The host is a guest on a machine that somebody works at."""
+    nice: int = DEFAULT_NICE
     memory_max_bytes: int | None = None
     """Beyond this the kernel ends it; None for no bound."""
     watchdog_s: float = 60.0
@@ -115,7 +115,7 @@ class Wanted:
     @property
     def stop_s(self) -> float:
         """How long systemd lets a stop take."""
-        return self.grace_s + _STOP_MARGIN_S
+        return self.grace_s + STOP_EXTENSION_S
 
 
 def text(wanted: Wanted, systemd: Systemd, *, linger_is_ours: bool = False) -> str:

@@ -52,6 +52,10 @@ class KVBudget:
         self._used = self._total - free + nbytes
         self._held[key] = nbytes
 
+    def held(self, key: Hashable) -> int:
+        """Bytes that `key` holds."""
+        return self._held.get(key, 0)
+
     def release(self, key: Hashable) -> int:
         """Give back all that `key` holds; returns the bytes, 0 for a key that holds nothing."""
         nbytes = self._held.pop(key, 0)

@@ -62,7 +62,10 @@ class Job:
     def finish(self) -> None:
         """Tell the owner; on the loop's thread."""
         self.drop()
-        self._done(self._result, self._error)
+        result, error = self._result, self._error
+        # Whoever gave it up may hold it for a while yet, and an error leads to all that its frames held.
+        self._result = self._error = None
+        self._done(result, error)
 
 
 class ComputeThread:

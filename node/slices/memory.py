@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+
+
+def free() -> None:
+    """Free what only leads to itself, as the modules of a model do, and return it. Takes tenths of a second.
+
+    Left to Python, that happens at some time later: after more has been made, which for weights may be never.
+    """
+    gc.collect()
+    give_back()
 
 
 def give_back() -> None:

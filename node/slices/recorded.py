@@ -250,11 +250,31 @@ def _traced(half: nn.Module, *inputs: torch.Tensor) -> Any:
         warnings.simplefilter("always")
         traced = torch.jit.trace(half, inputs, check_trace=False)
         _count_tokens_at_the_door(traced.graph)
-        traced = torch.jit.freeze(traced)
+        frozen = torch.jit.freeze(traced)
+        graph = frozen.graph.copy()
+        for module in (traced, frozen):
+            _empty(module.graph)
     for warning in told:
         if warning.category.__name__ == "TracerWarning":
             raise _Unsuited(f"it decides by its data ({str(warning.message).splitlines()[0]})")
-    return traced
+    return _on_its_own(graph)
+
+
+def _on_its_own(graph: Any) -> Any:
+    """A function of its own, which goes when nobody holds it: what belongs to a traced module stays for ever."""
+    module, *_ = graph.inputs()
+    if module.uses():
+        raise _Unsuited("its recording needs more than weights")
+    graph.eraseInput(0)
+    return torch._C._create_function_from_graph("forward", graph)
+
+
+def _empty(graph: Any) -> None:
+    """Take everything out of a graph, with the weights that are constants of it."""
+    for _ in list(graph.outputs()):
+        graph.eraseOutput(0)
+    for node in reversed(list(graph.nodes())):
+        node.destroy()
 
 
 def _count_tokens_at_the_door(graph: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import torch
 
-from node.slices import beside, build, device, families, inputs, recorded
+from node.slices import beside, build, device, families, inputs, memory, recorded
 from node.slices.cache import SliceCache
 from node.slices.cache_plan import CachePlan
 from node.slices.calling import Calling
@@ -120,6 +120,11 @@ class Slice:
         finally:
             self._crossing.seen = None
 
+    def release(self) -> None:
+        """Free the weights, whoever still holds the slice; nothing can be computed then. May be called again."""
+        vars(self).update(_model=None, _decoder=None, _crossing=None, _attention=None, _calling=None)
+        memory.free()
+
     def new_cache(self, layers: LayerRange) -> SliceCache:
         """An empty cache for a session that uses `layers`, any sub-range of the slice's.
 
@@ -173,7 +178,7 @@ class Slice:
             `[1, T, W]` in the slice's dtype, or `[V]` float32 for the last token.
 
         Raises:
-            BadInput: shape, dtype, ids, position or `want` do not fit; the cache is unchanged.
+            BadInput: shape, dtype, ids, position or `want` do not fit, or it was released; the cache is unchanged.
             ContextFull: the tokens do not fit the model's context; the cache is unchanged.
             ForwardFailed: it began and could not finish; the cache is broken.
             CacheBroken: an earlier forward failed.
@@ -319,6 +324,8 @@ class Slice:
         x, cache, position, want = step.x, step.cache, step.position, step.want
         if threading.get_ident() != self._owner:
             raise WrongThread("a slice runs only on the thread that loaded it")
+        if self._model is None:
+            raise BadInput("the slice was released")
         cache.check_usable()
         layers = cache.layers
         if cache.plan is not self._plan:

@@ -19,7 +19,7 @@ from typing import Final
 
 from node.store.distrust import Distrust
 from node.store.errors import NotFetched, StoreError, WrongBytes
-from node.store.rates import TokenBucket
+from node.store.pace import AnyPace, Intake, Turn
 from node.store.room import Room
 from node.store.schedule import Read, Schedule
 from node.store.source import Chunk, Source, SourceFailed
@@ -28,7 +28,8 @@ IN_FLIGHT_BYTES: Final = 128 * 1024 * 1024
 """Security limit: chunks being received or checked at once; a single one that is larger goes alone."""
 KEEP_WORKERS: Final = max(2, min(8, os.cpu_count() or 1))
 """Threads that check and store; a digest is computed by one core, beside the loop."""
-_CAP_BURST_S: Final = 1.0
+_LOOK_AGAIN_S: Final = 0.1
+"""Under a limit one read begins in this time, and none while what came waits: more would bring nothing sooner."""
 _NAMED: Final = 3
 """Missing chunks that an error names."""
 
@@ -64,14 +65,14 @@ async def fetch(
     sources: Sequence[Source],
     *,
     keep: Keep,
-    cap: float | None = None,
+    intake: Intake | None = None,
     progress: Progress | None = None,
     distrusted: Distrust | None = None,
 ) -> FetchReport:
     """Read every chunk from some source and keep it.
 
     Args:
-        cap: bytes a second for all sources together.
+        intake: what everything goes through that comes, of this fetch and of others.
         distrusted: sources that are not asked; a peer that sends wrong bytes is added.
 
     Raises:
@@ -82,7 +83,7 @@ async def fetch(
     schedule = await asyncio.to_thread(Schedule, chunks, trusted)
     began = monotonic()
     async with _workers() as workers:
-        work = _Fetch(schedule, trusted, keep=_Keeping(keep, workers, progress, distrusted), cap=cap)
+        work = _Fetch(schedule, trusted, keep=_Keeping(keep, workers, progress, distrusted), intake=intake)
         await work.run()
     reports = [
         SourceReport(label=one.label, kept_bytes=0, dropped="sent wrong bytes before")
@@ -116,13 +117,14 @@ class _Fetch:
     """The tasks of one fetch."""
 
     def __init__(
-        self, schedule: Schedule, sources: Sequence[Source], *, keep: _Keeping, cap: float | None
+        self, schedule: Schedule, sources: Sequence[Source], *, keep: _Keeping, intake: Intake | None
     ) -> None:
         self._schedule = schedule
         self._sources = sources
         self._keeping = keep
         self._room = Room(IN_FLIGHT_BYTES)
-        self._cap = None if cap is None else TokenBucket(cap, cap * _CAP_BURST_S, monotonic())
+        self._intake = intake or Intake.at(AnyPace())
+        self._began_at = float("-inf")
         self._changed = asyncio.Event()
         self._reading: dict[Read, asyncio.Task[SourceFailed | None]] = {}
 
@@ -144,18 +146,23 @@ class _Fetch:
 
     def _begin(self, tasks: asyncio.TaskGroup, now: float) -> float | None:
         """Begin the reads that should be under way; return when to look again, in seconds."""
-        while (capped_s := 0.0 if self._cap is None else self._cap.wait_s(0, now)) <= 0:
+        while (held_s := self._held_back_s(now)) <= 0:
             read = self._schedule.next_read(now)
             if read is None:
                 break
-            if self._cap is not None:
-                self._cap.spend(sum(one.size for one in read.batch), now)
+            self._began_at = now
             task = tasks.create_task(self._read(tasks, read))
             self._reading[read] = task
             task.add_done_callback(partial(self._finished, read))
         wake = self._schedule.next_wake(now)
         waits = [max(0.0, wake - now)] if wake is not None else []
-        return min([*waits, capped_s] if capped_s > 0 else waits, default=None)
+        return min([*waits, held_s] if held_s > 0 else waits, default=None)
+
+    def _held_back_s(self, now: float) -> float:
+        """Seconds until another read may begin; 0 when one may begin now."""
+        if not self._intake.limited or not self._reading:
+            return 0.0
+        return _LOOK_AGAIN_S if self._intake.waiting else max(0.0, self._began_at + _LOOK_AGAIN_S - now)
 
     def _cancel(self, reads: Iterable[Read]) -> None:
         for read in reads:
@@ -166,8 +173,6 @@ class _Fetch:
         """Tell the schedule how a read ended; also of one that was cancelled before it began."""
         now = monotonic()
         del self._reading[read]
-        if self._cap is not None:
-            self._cap.spend(-sum(one.size for one in read.owed.values()), now)
         if task.cancelled() or task.exception() is not None:
             self._schedule.cancelled(read, now)
         elif (failure := task.result()) is not None:
@@ -181,7 +186,8 @@ class _Fetch:
         room = max(one.size for one in read.batch)
         self._schedule.pause(read, monotonic())
         try:
-            async with closing(self._sources[read.source].read(read.batch)) as stream:
+            source = self._sources[read.source]
+            async with closing(source.read(read.batch, self._turns(read, source))) as stream:
                 while True:
                     await self._room.enter(room)
                     self._schedule.listen(read, monotonic())
@@ -200,6 +206,24 @@ class _Fetch:
                             self._room.leave(room)
         except SourceFailed as failure:
             return failure
+
+    def _turns(self, read: Read, source: Source) -> Turn:
+        """What a source awaits for all that comes: while it does, nothing is expected of it."""
+        flow = self._intake.of(is_peer=source.is_peer)
+
+        async def turn(nbytes: int) -> None:
+            if not flow.limited:
+                await flow.take(nbytes)
+                return
+            began = monotonic()
+            self._schedule.pause(read, began)
+            try:
+                await flow.take(nbytes)
+            finally:
+                now = monotonic()
+                self._schedule.waited(read, now - began, now)
+
+        return turn
 
     async def _keep(self, chunk: Chunk, data: bytes, room: int) -> None:
         """Check and store a chunk on a worker."""

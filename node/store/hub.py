@@ -23,8 +23,8 @@ from node.store.hub_headers import HubHeaders, RemoteTensor, all_of
 from node.store.hub_http import HubHttp, Stretch
 from node.store.hub_library import Access, Listing, RemoteFile
 from node.store.hub_name import HubName, is_commit
+from node.store.pace import Flow
 from node.store.patience import Patience, patiently
-from node.store.rates import Throttle
 from wire import limits
 from wire.manifest import SMALL_FILES
 
@@ -64,7 +64,7 @@ class HubRepo:
         cache_dir: Path,
         token: str | None = None,
         endpoint: str | None = None,
-        throttle: Throttle | None = None,
+        flow: Flow | None = None,
         patience: Patience | None = None,
     ) -> Self:
         """Find a model and pin it.
@@ -73,7 +73,7 @@ class HubRepo:
             cache_dir: where what the hub says is kept; shared by all models.
             token: for private and gated models; None for that of huggingface_hub (`HF_TOKEN`, `hf auth login`).
             endpoint: of the hub; None for `HF_ENDPOINT`, or the public one.
-            throttle: what everything from the hub goes through.
+            flow: what everything from the hub goes through, but for this look-up.
             patience: how long to ask again.
 
         Returns: The model, which is to be closed, and whose `notice` tells when it is not as fresh as it was asked for.
@@ -85,7 +85,7 @@ class HubRepo:
         access = await asyncio.to_thread(hub_library.access, token, endpoint)
         cache = HubCache(cache_dir, access.endpoint, name.repo)
         listing, notice = await _pin(access, name, cache, patience)
-        repo = cls(name, listing, HubHttp(access, throttle), cache, patience)
+        repo = cls(name, listing, HubHttp(access, flow), cache, patience)
         repo.notice = notice
         return repo
 

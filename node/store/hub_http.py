@@ -19,9 +19,10 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from node.store import http_sizes
 from node.store.hub_errors import SOON_S, HubBusy, HubChanged, HubWrongAnswer, Refusal, refused
 from node.store.hub_library import Access, RemoteFile, address, told_offline, unreachable
-from node.store.rates import Throttle
+from node.store.pace import AnyPace, Flow, Intake, Turn
 from wire.limits import DIGEST_BYTES
 
 ANSWER_TIMEOUT_S: Final = 20.0
@@ -60,17 +61,17 @@ class Stretch:
 class HubHttp:
     """Connections to one hub; made and closed on the event loop they are used on."""
 
-    def __init__(self, access: Access, throttle: Throttle | None = None) -> None:
-        """Ask as `access` says, no faster than `throttle` lets it."""
+    def __init__(self, access: Access, flow: Flow | None = None) -> None:
+        """Ask as `access` says, no faster than `flow` lets it."""
         self.access = access
-        self._throttle = throttle
+        self._flow = flow or Intake.at(AnyPace()).hub
         self._home = URL(access.endpoint).origin()
         self._tags: dict[tuple[str, str, str], str] = {}
         """What the hub called the bytes of a file when it was first asked: by commit, name and header."""
         self._session = aiohttp.ClientSession(
+            connector=http_sizes.connector(self._flow.along),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=_READ_BUFFER_BYTES,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
         )
 
@@ -92,10 +93,13 @@ class HubHttp:
                 data += piece
         return bytes(data)
 
-    async def pieces(self, stretch: Stretch) -> AsyncGenerator[bytes, None]:
+    async def pieces(self, stretch: Stretch, turn: Turn | None = None) -> AsyncGenerator[bytes, None]:
         """Deliver the bytes of a stretch in order as they come: exactly as many as there are, or an error.
 
         Close it (`contextlib.aclosing`) when it is left before its end.
+
+        Args:
+            turn: awaited for all that comes; this hub's flow when None.
 
         Raises:
             HubError: the hub refuses, breaks off, stalls, or answers with something else.
@@ -110,8 +114,7 @@ class HubHttp:
                 left -= len(piece)
                 if left < 0:
                     raise _wrong(stretch, "more bytes than were asked for")
-                if self._throttle is not None:
-                    await self._throttle.take(len(piece))
+                await (turn or self._flow.take)(len(piece))
                 yield piece
 
     @asynccontextmanager
@@ -147,8 +150,13 @@ class HubHttp:
         for _ in range(MAX_REDIRECTS + 1):
             at_home = url.origin() == self._home
             response = await self._session.get(
-                url, headers=self._headers(stretch, at_home=at_home), allow_redirects=False, proxy=_proxy(url)
+                url,
+                headers=self._headers(stretch, at_home=at_home),
+                allow_redirects=False,
+                proxy=_proxy(url),
+                read_bufsize=http_sizes.read_buffer(self._flow.along, _READ_BUFFER_BYTES),
             )
+            self._flow.heads(*http_sizes.of_exchange(response))
             try:
                 moved = response.status in _REDIRECTS
                 if at_home and (moved or response.ok):

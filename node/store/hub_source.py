@@ -15,6 +15,7 @@ from node.store.hub import HubRepo
 from node.store.hub_errors import HubNotFound
 from node.store.hub_headers import RemoteTensor
 from node.store.hub_runs import Run, Wanted, gather, runs
+from node.store.pace import Turn
 from node.store.patience import Patience
 from node.store.source import Chunk, SourceFailed
 from wire import limits
@@ -81,15 +82,20 @@ class HubSource:
         )
         return [one.chunk for one in gather(first, others, most_bytes).wanted]
 
-    async def read(self, batch: Sequence[Chunk]) -> AsyncGenerator[tuple[Chunk, bytes], None]:
+    async def read(
+        self, batch: Sequence[Chunk], turn: Turn | None = None
+    ) -> AsyncGenerator[tuple[Chunk, bytes], None]:
         """Deliver a batch's chunks as they arrive, each of exactly its size, its bytes unchecked.
+
+        Args:
+            turn: see `Source`.
 
         Raises:
             HubError: the hub refuses, breaks off, or answers with something else.
         """
         try:
             for run in runs([self._wanted(chunk) for chunk in batch]):
-                async with aclosing(self._run(run)) as found:
+                async with aclosing(self._run(run, turn)) as found:
                     async for one in found:
                         self._failures = 0
                         yield one
@@ -99,7 +105,7 @@ class HubSource:
                 error.retry_after_s = self._patience.wait_s(self._failures, error.retry_after_s)
             raise
 
-    async def _run(self, run: Run) -> AsyncGenerator[tuple[Chunk, bytes], None]:
+    async def _run(self, run: Run, turn: Turn | None) -> AsyncGenerator[tuple[Chunk, bytes], None]:
         """Cut one request's bytes into its chunks; what lies between them is dropped."""
         at = run.start
         waiting = list(reversed(run.wanted))
@@ -107,7 +113,7 @@ class HubSource:
         while waiting and waiting[-1].chunk.size == 0:
             yield waiting.pop().chunk, b""
         async with aclosing(
-            self._repo.http.pieces(self._repo.stretch(run.file, run.start, run.stop))
+            self._repo.http.pieces(self._repo.stretch(run.file, run.start, run.stop), turn)
         ) as pieces:
             async for piece in pieces:
                 data += piece

@@ -19,6 +19,8 @@ import aiohttp
 from yarl import URL
 
 from crypto.identity import Identity, PeerId
+from node.store import http_sizes
+from node.store.pace import AnyPace, Flow, Intake, Limit, Turn, Unlimited
 from node.store.share_auth import Asked, authorization
 from node.store.share_reading import LENGTH_BYTES, NOT_HERE
 from node.store.source import Chunk, SourceFailed
@@ -61,17 +63,22 @@ class Asker:
     """Unix time in seconds."""
 
 
-def client_session(patience: Patience | None = None) -> aiohttp.ClientSession:
-    """Make the session that peers are asked over; the caller closes it. Must be called with a running loop."""
+def client_session(patience: Patience | None = None, limit: Limit | None = None) -> aiohttp.ClientSession:
+    """Make the session that peers are asked over; the caller closes it. Must be called with a running loop.
+
+    Args:
+        limit: for what peers send.
+    """
     waits = patience or Patience()
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S, use_dns_cache=False),
+        connector=http_sizes.connector(
+            limit or Unlimited(), limit=0, keepalive_timeout=_IDLE_CONNECTION_S, use_dns_cache=False
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=waits.connect_s, sock_read=waits.silence_s),
         headers={"User-Agent": "lamella", "Accept-Encoding": "identity"},
         auto_decompress=False,
         trust_env=False,
-        read_bufsize=_READ_BUFFER_BYTES,
         max_line_size=limits.SHARE_FIELD_BYTES,
         max_field_size=limits.SHARE_FIELD_BYTES,
     )
@@ -91,13 +98,21 @@ class PeerSource:
         *,
         asker: Asker | None = None,
         patience: Patience | None = None,
+        flow: Flow | None = None,
     ) -> None:
-        """`session` is from `client_session` and stays the caller's; without an asker, requests are not signed."""
+        """Ask one peer.
+
+        Args:
+            session: from `client_session`; stays the caller's.
+            asker: signs the requests; without one they are not signed.
+            flow: what everything from this peer goes through.
+        """
         self._session = session
         self._address = address
         self._peer_id = peer_id
         self._asker = asker
         self._patience = patience or Patience()
+        self._flow = flow or Intake.at(AnyPace()).peers
         self._held: set[bytes] = set()
 
     @property
@@ -154,13 +169,18 @@ class PeerSource:
                 total += chunk.size
         return list(chosen.values())
 
-    async def read(self, batch: Sequence[Chunk]) -> AsyncIterator[tuple[Chunk, bytes]]:
+    async def read(
+        self, batch: Sequence[Chunk], turn: Turn | None = None
+    ) -> AsyncIterator[tuple[Chunk, bytes]]:
         """Deliver the chunks of a batch. One that the peer no longer has is left out, and not held any more.
+
+        Args:
+            turn: see `Source`.
 
         Raises:
             SourceFailed: it refuses, breaks off, is silent, or sends something else than these chunks.
         """
-        async with self._answer("POST", "/v1/chunks", b"".join(one.digest for one in batch)) as body:
+        async with self._answer("POST", "/v1/chunks", b"".join(one.digest for one in batch), turn) as body:
             for chunk in batch:
                 data = await self._chunk(body, chunk)
                 if data is None:
@@ -170,7 +190,7 @@ class PeerSource:
             await self._end(body)
 
     async def _chunk(self, body: _Body, chunk: Chunk) -> bytes | None:
-        async with self._timeout(chunk.size):
+        async with body.within(self._allowed_s(chunk.size)):
             head = await body.take(LENGTH_BYTES)
             if head == NOT_HERE:
                 return None
@@ -180,7 +200,7 @@ class PeerSource:
             return await body.take(chunk.size)
 
     async def _end(self, body: _Body) -> None:
-        async with self._timeout(0):
+        async with body.within(self._allowed_s(0)):
             if not await body.ended():
                 raise self._failed("sent more than was asked for", None)
 
@@ -191,13 +211,15 @@ class PeerSource:
                 raise self._failed(
                     f"announced an answer of {body.length} bytes where {most_bytes} are the most", None
                 )
-            async with self._timeout(body.length):
+            async with body.within(self._allowed_s(body.length)):
                 data = await body.take(body.length)
-                await self._end(body)
+            await self._end(body)
             return data
 
     @asynccontextmanager
-    async def _answer(self, method: str, path: str, sent: bytes) -> AsyncIterator[_Body]:
+    async def _answer(
+        self, method: str, path: str, sent: bytes, turn: Turn | None = None
+    ) -> AsyncIterator[_Body]:
         """Ask, and read the answer inside the block. Raises `SourceFailed` for whatever goes wrong there."""
         address = self._address
         url = URL.build(scheme="http", host=address.ip, port=address.port, path=path, encoded=True)
@@ -209,10 +231,17 @@ class PeerSource:
             headers["Authorization"] = authorization(self._asker.identity, asked, self._asker.now())
         try:
             async with self._session.request(
-                method, url, data=sent or None, headers=headers, allow_redirects=False
+                method,
+                url,
+                data=sent or None,
+                headers=headers,
+                allow_redirects=False,
+                read_bufsize=http_sizes.read_buffer(self._flow.along, _READ_BUFFER_BYTES),
             ) as response:
+                came, went = http_sizes.of_exchange(response)
+                self._flow.heads(came, went + len(sent))
                 self._check_status(response)
-                yield _Body(response)
+                yield _Body(response, turn or self._flow.take)
         except aiohttp.ClientConnectorError as error:
             raise self._failed(f"cannot be reached ({error.strerror or 'no route'})", SOON_S) from error
         except TimeoutError as error:
@@ -238,8 +267,8 @@ class PeerSource:
             raise self._failed(f"is busy (HTTP {status})", _retry_s(response.headers.get("Retry-After", "")))
         raise self._failed(f"answered with HTTP {status}", None)
 
-    def _timeout(self, nbytes: int) -> asyncio.Timeout:
-        return asyncio.timeout(self._patience.silence_s + nbytes / self._patience.least_bytes_per_s)
+    def _allowed_s(self, nbytes: int) -> float:
+        return self._patience.silence_s + nbytes / self._patience.least_bytes_per_s
 
     def _failed(self, what: str, retry_after_s: float | None) -> SourceFailed:
         return SourceFailed(
@@ -258,10 +287,22 @@ class _BrokenOff(Exception):
 class _Body:
     """What comes, cut where the caller says."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, turn: Turn) -> None:
         self.length = response.content_length
         self._content = response.content
+        self._turn = turn
         self._rest = memoryview(b"")
+        self._deadline: asyncio.Timeout | None = None
+
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """Give the peer so long for what the block takes; how long we wait for our own turn does not count."""
+        async with asyncio.timeout(seconds) as deadline:
+            self._deadline = deadline
+            try:
+                yield
+            finally:
+                self._deadline = None
 
     async def take(self, nbytes: int) -> bytes:
         """The next so many bytes; holds no more than these and one buffer. Raises `_BrokenOff`."""
@@ -292,7 +333,21 @@ class _Body:
             data, end_of_part = await self._content.readchunk()
             if not data and not end_of_part:
                 raise _BrokenOff
+            await self._wait_turn(len(data))
             self._rest = memoryview(data)
+
+    async def _wait_turn(self, nbytes: int) -> None:
+        deadline = self._deadline
+        if deadline is None or (due := deadline.when()) is None:
+            await self._turn(nbytes)
+            return
+        clock = asyncio.get_running_loop().time
+        left_s = due - clock()
+        deadline.reschedule(None)
+        try:
+            await self._turn(nbytes)
+        finally:
+            deadline.reschedule(clock() + left_s)
 
 
 def _checked_manifest(model_id: ModelId, data: bytes) -> Manifest:

@@ -165,6 +165,12 @@ class Schedule:
         read.listening = False
         self.sources[read.source].listen(now)
 
+    def waited(self, read: Read, seconds: float, now: float) -> None:
+        """Listen again after so long a pause in the middle of a chunk, which its source is not to blame for."""
+        read.listening = True
+        read.since += seconds
+        self.sources[read.source].listen(now)
+
     def arrived(self, read: Read, chunk: Chunk, now: float) -> bool:
         """A chunk has come. Returns whether to check and keep it; if so, `kept` or `wrong` follows."""
         number = self._numbers.get((chunk.digest, chunk.size))

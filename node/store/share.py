@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from time import time
 from typing import Final
 
@@ -21,9 +21,9 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from crypto.identity import PeerId
-from node.store import byte_range, share_reading
+from node.store import byte_range, http_sizes, share_reading
 from node.store.errors import StoreError
-from node.store.rates import Throttle
+from node.store.pace import AnyPace, Flow, Pace
 from node.store.share_auth import Asked, BadAuthorization, Gate, authenticate
 from node.store.share_places import NoPlace, Places
 from node.store.share_reading import Part, Vanished
@@ -43,19 +43,17 @@ _FOREVER: Final = "private, max-age=31536000, immutable"
 _BUSY_RETRY_S: Final = 1
 _REMEMBERED_ORDERS: Final = 4
 """Models whose order of chunks is kept in memory; a large one takes 30 MB."""
-_BURST_S: Final = 0.25
-"""How much of a second's allowance may pass at once."""
-_CAPPED_BLOCK_S: Final = 0.05
-"""What a block takes of the allowance, so that with all places taken no reader waits long enough to give up."""
-_LEAST_BLOCK_BYTES: Final = 16 * 1024
+READER_BYTES_PER_S: Final = 16 * 1024
+"""A reader gives up what comes more slowly (`peer_source.Patience`): under a limit so many have an answer at once that
+each could have as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareTerms:
     """What a host gives to those who ask."""
 
-    rate_bytes_per_s: float | None = None
-    """For all answers together; None is no cap."""
+    pace: Pace = field(default_factory=AnyPace)
+    """How fast all answers together may leave, beside whatever else this process sends."""
     max_requests: int = limits.MAX_SHARE_REQUESTS
     max_requests_per_peer: int = limits.MAX_SHARE_REQUESTS_PER_PEER
     max_connections: int = limits.MAX_SHARE_CONNECTIONS
@@ -151,11 +149,8 @@ class ShareServer:
         self._places = Places(self._terms.max_requests, self._terms.max_requests_per_peer)
         self._manifest_turns = asyncio.Semaphore(limits.MAX_MANIFEST_REQUESTS)
         self._orders: OrderedDict[ModelId, tuple[bytes, ...]] = OrderedDict()
-        rate = self._terms.rate_bytes_per_s
-        self._throttle = None if rate is None else Throttle(rate, rate * _BURST_S)
-        self._block_bytes = limits.SHARE_BLOCK_BYTES
-        if rate is not None:
-            self._block_bytes = min(self._block_bytes, max(_LEAST_BLOCK_BYTES, int(rate * _CAPPED_BLOCK_S)))
+        self.given = Flow(self._terms.pace.upload, self._terms.pace.download)
+        """What was given."""
         self._listener: _Listener | None = None
         self._socket: asyncio.Server | None = None
 
@@ -198,6 +193,7 @@ class ShareServer:
             return web.Response(status=500)
 
     async def _admitted(self, request: BaseRequest) -> web.StreamResponse:
+        self.given.heads(http_sizes.ANSWER_BYTES, http_sizes.of_request(request))
         found = _PATH.fullmatch(request.raw_path)
         if found is None:
             raise _Refusal(404, "no such path")
@@ -209,6 +205,7 @@ class ShareServer:
         body = await self._digests(request) if batched else b""
         asked = Asked(network=self._network, server=self._me, method=method, path=request.raw_path, body=body)
         peer = self._peer(request, asked)
+        self._places.most = self._most_requests()
         try:
             with self._places.held(peer or request.remote):
                 if batched:
@@ -244,11 +241,13 @@ class ShareServer:
             raise _Refusal(400, f"a batch is 1 to {limits.PEER_BATCH_CHUNKS} digests of 32 bytes")
         try:
             async with asyncio.timeout(self._terms.read_timeout_s):
-                return await request.content.readexactly(size)
+                body = await request.content.readexactly(size)
         except TimeoutError as error:
             raise _Refusal(408, "the digests did not come", {"Connection": "close"}) from error
         except (asyncio.IncompleteReadError, web.RequestPayloadError) as error:
             raise _Refusal(400, "the digests did not come") from error
+        self.given.heads(0, size)
+        return body
 
     async def _chunk(self, request: BaseRequest, digest: bytes) -> web.StreamResponse:
         place = await asyncio.to_thread(self._shelf.locate, digest)
@@ -296,9 +295,7 @@ class ShareServer:
                 headers = {"Cache-Control": _FOREVER, "ETag": f'"{model}"'}
             if data is None:
                 raise _Refusal(404, "nothing is known of this model here")
-            width = self._block_bytes
-            slices = (Part(head=data[at : at + width]) for at in range(0, len(data), width))
-            return await self._send(request, web.StreamResponse(headers=headers), len(data), slices)
+            return await self._send(request, web.StreamResponse(headers=headers), len(data), self._cut(data))
         finally:
             self._manifest_turns.release()
 
@@ -308,6 +305,23 @@ class ShareServer:
         if model is None:
             raise _Refusal(404, "nothing is known of this model here")
         return web.Response(text=str(model), headers={"Server": "lamella", "Cache-Control": "no-store"})
+
+    def _cut(self, data: bytes) -> Iterator[Part]:
+        at = 0
+        while at < len(data):
+            width = self._block_bytes()
+            yield Part(head=data[at : at + width])
+            at += width
+
+    def _block_bytes(self) -> int:
+        """What leaves at once: no more than a turn, so that what is urgent never waits behind a whole chunk."""
+        return min(limits.SHARE_BLOCK_BYTES, self.given.along.quantum_bytes)
+
+    def _most_requests(self) -> int:
+        """How many may have an answer at once."""
+        rate = self.given.along.rate_bytes_per_s
+        most = self._terms.max_requests
+        return most if rate is None else min(most, max(1, int(rate / READER_BYTES_PER_S)))
 
     def _held(self, model: ModelId) -> bytes | None:
         """The bitmap of a model's chunks. Reads the disk."""
@@ -328,13 +342,12 @@ class ShareServer:
     async def _send(
         self, request: BaseRequest, response: web.StreamResponse, length: int, parts: Iterable[Part]
     ) -> web.StreamResponse:
-        """Send an answer block by block, as fast as the cap and the reader allow."""
+        """Send an answer block by block, as fast as the pace and the reader allow."""
         response.headers["Server"] = "lamella"
         response.content_type = "application/octet-stream"
         response.content_length = length
         for block in share_reading.blocks(parts, self._block_bytes):
-            if self._throttle is not None:
-                await self._throttle.take(sum(part.nbytes for part in block))
+            await self.given.take(sum(part.nbytes for part in block))
             data = await asyncio.to_thread(share_reading.read, block)
             try:
                 await self._write(request, response, data)

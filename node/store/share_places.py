@@ -18,7 +18,8 @@ class Places:
     """So many places in all, and so many for each holder."""
 
     def __init__(self, most: int, most_each: int) -> None:
-        self._most = most
+        self.most = most
+        """In all; may change, and nobody loses a place by it."""
         self._most_each = most_each
         self._taken: Counter[Hashable] = Counter()
         self._total = 0
@@ -30,7 +31,7 @@ class Places:
 
     def take(self, holder: Hashable) -> None:
         """Take a place. Raises `NoPlace`."""
-        if self._total >= self._most or self._taken[holder] >= self._most_each:
+        if self._total >= self.most or self._taken[holder] >= self._most_each:
             raise NoPlace
         self._taken[holder] += 1
         self._total += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,18 +62,22 @@ def framed(places: Iterable[Place | None]) -> list[Part]:
     ]
 
 
-def blocks(parts: Iterable[Part], most_bytes: int = limits.SHARE_BLOCK_BYTES) -> Iterator[list[Part]]:
-    """Cut and join parts into blocks of at most `most_bytes`, in order; a longer head is a block of its own.
+def blocks(
+    parts: Iterable[Part], most_bytes: Callable[[], int] = lambda: limits.SHARE_BLOCK_BYTES
+) -> Iterator[list[Part]]:
+    """Cut and join parts into blocks, in order; a longer head is a block of its own.
+
+    `most_bytes` is asked for the size of each block anew: the rate may change in the middle of an answer.
 
     A long stretch begins a block, so that its bytes are not copied once more to be joined with others.
     """
     block: list[Part] = []
-    room = most_bytes
+    room = most_bytes()
     for part in parts:
         rest = part
         if part.size >= _LONG_BYTES and (part.head or block):
             yield [*block, Part(head=part.head)]
-            block, room = [], most_bytes
+            block, room = [], most_bytes()
             rest = Part(path=part.path, offset=part.offset, size=part.size)
         while rest.nbytes > room:
             if len(rest.head) <= room or not block:
@@ -81,7 +85,7 @@ def blocks(parts: Iterable[Part], most_bytes: int = limits.SHARE_BLOCK_BYTES) ->
                 block.append(Part(head=rest.head, path=rest.path, offset=rest.offset, size=taken))
                 rest = Part(path=rest.path, offset=rest.offset + taken, size=rest.size - taken)
             yield block
-            block, room = [], most_bytes
+            block, room = [], most_bytes()
         block.append(rest)
         room -= rest.nbytes
     if block:

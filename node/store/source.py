@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.store.errors import StoreError
+from node.store.pace import Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +70,11 @@ class Source(Protocol):
         Returns: The first of `ranked`, and others that cost little beside it, in the order they will come.
         """
 
-    def read(self, batch: Sequence[Chunk]) -> AsyncIterator[tuple[Chunk, bytes]]:
+    def read(self, batch: Sequence[Chunk], turn: Turn | None = None) -> AsyncIterator[tuple[Chunk, bytes]]:
         """Deliver a batch's chunks as they arrive, each of exactly its size, its bytes unchecked.
+
+        Args:
+            turn: awaited for all that comes, before more is read; the source's own when None.
 
         Raises:
             SourceFailed: it refuses, breaks off, or answers with something else.

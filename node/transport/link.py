@@ -12,8 +12,6 @@ exception handler, and the link goes on with the next event.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +20,8 @@ from typing import Final, cast
 
 from crypto.identity import PeerId
 from node.transport.errors import LinkClosed
+from node.transport.pace import Gate, Pace
+from node.transport.sockets import peer_address, read_ahead, tune
 from wire import limits
 from wire.codes import Code
 from wire.connection import Connection
@@ -38,8 +38,6 @@ WRITE_BATCH_BYTES: Final = 256 * 1024
 WRITE_HIGH_BYTES: Final = 128 * 1024
 """The transport asks us to pause above this, and to go on below the next."""
 WRITE_LOW_BYTES: Final = 32 * 1024
-KERNEL_UNSENT_BYTES: Final = 128 * 1024
-"""What the kernel may hold beyond what is in flight: otherwise megabytes wait in front of an urgent message."""
 DRAINED_BYTES: Final = 1024 * 1024
 """`drain` returns below this."""
 
@@ -69,6 +67,7 @@ class Link(asyncio.BufferedProtocol):
         inbound: bool,
         remote: Address | None = None,
         via: PeerId | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.inbound = inbound
         self.via = via
@@ -77,7 +76,7 @@ class Link(asyncio.BufferedProtocol):
         """Whether another link to this peer is used instead; this one only finishes what it began."""
         self.closed = asyncio.Event()
         """Set once the socket is gone."""
-        self.last_used = time.monotonic()
+        self.since = self.last_used = time.monotonic()
         """When a message was last sent or received."""
         self._connection = connection
         self._callbacks = callbacks
@@ -86,13 +85,17 @@ class Link(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._inbox: deque[ConnectionEvent] = deque()
-        self._dispatch_due = False
+        self._dispatch_due = self._answering = False
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._ending: Closed | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._drain_waiters: list[asyncio.Future[None]] = []
+        # What a relay carries is counted on the link to the relay.
+        self._pace = pace if via is None else None
+        self._seen_bytes = self._urgent_bytes = 0
+        self._window_bytes = 0
 
     @property
     def peer(self) -> Peer:
@@ -155,7 +158,9 @@ class Link(asyncio.BufferedProtocol):
             raise self.closed_error()
         self.last_used = now = time.monotonic()
         self._connection.send(message, now=now)
-        self._pump()
+        # What answers a batch of messages leaves as one: each write alone may cost a turn of the interpreter.
+        if not self._answering or self.crowded or (self._pace is not None and self._pace.upload.limited):
+            self._pump()
 
     async def drain(self) -> None:
         """Wait until less than `DRAINED_BYTES` are queued. Raises `LinkClosed` when the link ends first."""
@@ -197,13 +202,10 @@ class Link(asyncio.BufferedProtocol):
         """The socket is connected."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
+        tune(transport)
+        self._follow_window()
         if self._remote is None:
-            self._remote = _address_of(transport.get_extra_info("peername"))
+            self._remote = peer_address(transport.get_extra_info("peername"))
         if self._remote is None or not self._callbacks.on_connected(self):
             self._transport.abort()
             return
@@ -211,12 +213,17 @@ class Link(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Where the next read goes."""
+        self._follow_window()
+        if self._pace is not None and self._pace.download.limited:
+            return self._buffer[: self._pace.download.quantum_bytes]
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """A read has filled the buffer's beginning."""
         self._connection.receive_data(self._buffer[:nbytes], now=time.monotonic())
         self._pump()
+        if self._pace is not None and self._pace.download.limited:
+            self._count_read(self._pace.download, nbytes)
 
     def eof_received(self) -> None:
         """The peer closed its side; the transport closes ours."""
@@ -226,6 +233,9 @@ class Link(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The socket is gone."""
         self._transport = None
+        if self._pace is not None:
+            self._pace.upload.leave(self._pump)
+            self._pace.download.leave(self._read_on)
         self._connection.receive_eof(now=time.monotonic())
         self._pump()
         self._cancel_timer()
@@ -259,13 +269,16 @@ class Link(asyncio.BufferedProtocol):
 
     def _dispatch(self) -> None:
         """Hand the events to the owner. Runs from the loop, which reports what a callback raises."""
+        self._answering = True
         try:
             while self._inbox:
                 self._handle(self._inbox.popleft())
         finally:
+            self._answering = False
             self._dispatch_due = bool(self._inbox)
             if self._dispatch_due:
                 self._loop.call_soon(self._dispatch)
+            self._pump()
 
     def _handle(self, event: ConnectionEvent) -> None:
         match event:
@@ -295,13 +308,60 @@ class Link(asyncio.BufferedProtocol):
         if transport is None:
             return
         connection = self._connection
-        while connection.pending_bytes and not self._paused:
-            for buffer in connection.data_to_send(WRITE_BATCH_BYTES, now=time.monotonic()):
-                transport.write(buffer)
+        if self._pace is not None and self._pace.upload.limited:
+            self._write_in_turn(transport, self._pace.upload)
+        else:
+            while connection.pending_bytes and not self._paused:
+                for buffer in connection.data_to_send(WRITE_BATCH_BYTES, now=time.monotonic()):
+                    transport.write(buffer)
+            # Should there be a limit from now on, it begins with what is left.
+            self._seen_bytes, self._urgent_bytes = connection.pending_bytes, 0
         if self._drain_waiters and connection.pending_bytes <= DRAINED_BYTES:
             self._wake_drainers(None)
         if connection.state is State.CLOSED and not connection.pending_bytes:
             transport.close()
+
+    def _write_in_turn(self, transport: asyncio.Transport, gate: Gate) -> None:
+        """Write while the gate lets us; it calls `_pump` when our turn has come. A goodbye does not wait."""
+        connection = self._connection
+        grown = connection.pending_bytes - self._seen_bytes
+        # Each message is seen here by itself, so what is short was queued as urgent and leaves first.
+        if 0 < grown <= limits.URGENT_MESSAGE_BYTES:
+            self._urgent_bytes += grown
+        while connection.pending_bytes and not self._paused:
+            urgent = self._urgent_bytes > 0
+            if connection.state is not State.CLOSED and not gate.may(self._pump, urgent=urgent):
+                break
+            before, batch = connection.pending_bytes, gate.quantum_bytes
+            if urgent:
+                batch = min(batch, self._urgent_bytes)
+            for buffer in connection.data_to_send(batch, now=time.monotonic()):
+                transport.write(buffer)
+                gate.spend(len(buffer))
+            self._urgent_bytes = max(0, self._urgent_bytes - (before - connection.pending_bytes))
+        self._seen_bytes = connection.pending_bytes
+
+    def _count_read(self, gate: Gate, nbytes: int) -> None:
+        """Count what was read, and read on when our turn has come; who sends little goes first."""
+        gate.spend(nbytes)
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if not gate.may(self._read_on, urgent=nbytes < gate.quantum_bytes):
+            transport.pause_reading()
+
+    def _follow_window(self) -> None:
+        """Have the kernel read no further ahead than the limit has it, which may come, change and go."""
+        gate = None if self._pace is None else self._pace.download
+        if gate is None or self._transport is None or not (gate.limited or self._window_bytes):
+            return
+        if gate.window_bytes != self._window_bytes:
+            self._window_bytes = gate.window_bytes
+            read_ahead(self._transport, gate.window_bytes)
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _wake_drainers(self, error: LinkClosed | None) -> None:
         waiters, self._drain_waiters = self._drain_waiters, []
@@ -335,13 +395,3 @@ class Link(asyncio.BufferedProtocol):
             self._timer.cancel()
         self._timer = None
         self._timer_at = float("inf")
-
-
-def _address_of(peername: object) -> Address | None:
-    """The address of a socket's peer, an IPv4 one as such even on a dual-stack socket; None when it is gone already."""
-    if not isinstance(peername, tuple):
-        return None
-    ip = ipaddress.ip_address(peername[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return Address(str(ip), peername[1])

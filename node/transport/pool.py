@@ -26,6 +26,7 @@ from node.transport.errors import (
 )
 from node.transport.link import Link, LinkCallbacks
 from node.transport.listen import Doorkeeper, bound_address, listen
+from node.transport.pace import Pace
 from node.transport.registry import Registry
 from wire import limits
 from wire.codes import Code
@@ -82,7 +83,10 @@ class LinkPool:
         """Called for the one message of a link that was opened for it, and counts as no link."""
         self.on_linked: Callable[[Link], None] = _ignore
         """Called for every link that can be used from now on."""
+        self.on_ended: Callable[[Code, bool], None] = _ignore
+        """Called for every connection that is over, with whether it had become a link."""
         self._carrier: Carrier | None = None
+        self._pace: Pace | None = None
         self._static_seed = secrets.token_bytes(32)
         self._registry: Registry[Link] = Registry(
             (identity.peer_id, KeyPair.from_seed(self._static_seed).public)
@@ -117,6 +121,10 @@ class LinkPool:
     def carry_by(self, carrier: Carrier) -> None:
         """Say who carries links to peers that cannot be dialled."""
         self._carrier = carrier
+
+    def pace_by(self, pace: Pace) -> None:
+        """Say who limits the bytes of all links, from the next link on; before the first, to limit them all."""
+        self._pace = pace
 
     async def link_to(self, peer_id: PeerId | None, address: Address | Relayed) -> Link:
         """Return an established link to a peer, the one that exists or a new one.
@@ -239,7 +247,8 @@ class LinkPool:
         return Connection(config, now=time.monotonic())
 
     def _accept(self) -> Link:
-        return Link(self._connection(initiator=False, expected_peer=None), self._callbacks, inbound=True)
+        connection = self._connection(initiator=False, expected_peer=None)
+        return Link(connection, self._callbacks, inbound=True, pace=self._pace)
 
     def _outbound(self, peer_id: PeerId | None, address: Address | Relayed, *, brief: bool = False) -> Link:
         connection = self._connection(initiator=True, expected_peer=peer_id, brief=brief)
@@ -248,7 +257,7 @@ class LinkPool:
             callbacks = replace(callbacks, on_established=_ignore, on_message=_ignore, on_closed=_ignore)
         remote = address if isinstance(address, Address) else address.address
         via = None if isinstance(address, Address) else address.relay
-        return Link(connection, callbacks, inbound=False, remote=remote, via=via)
+        return Link(connection, callbacks, inbound=False, remote=remote, via=via, pace=self._pace)
 
     def _connect(self, peer_id: PeerId | None, where: Address | Relayed) -> Connect | None:
         """How to connect to a relayed address; None for one that is dialled."""
@@ -326,6 +335,7 @@ class LinkPool:
 
     def _closed(self, link: Link, code: Code, detail: str) -> None:
         self._greeted(link)
+        self.on_ended(code, link.established)
         if link.established and self._registry.remove(link):
             self._on_closed(link, code, detail)
 

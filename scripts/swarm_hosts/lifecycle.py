@@ -42,6 +42,7 @@ def daemon_command(plan: SwarmPlan, host: Host) -> Sequence[str]:
         *("--identity", str(host.folder / "identity")),
         *("--threads", str(plan.threads)),
         *("--grace", f"{HOST_GRACE_S:g}"),
+        *("--control", "off"),
         "--json",
     ]
 

@@ -74,6 +74,7 @@ def test_every_setting_can_be_written_in_the_file(tmp_path: Path) -> None:
             disk = "20G"
             download-rate = "10M"
             offline = true
+            control = "/run/mine/control.sock"
             lan = false
             bootstrap = "/lists/ours"
             bootstrap-key = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -97,6 +98,7 @@ def test_every_setting_can_be_written_in_the_file(tmp_path: Path) -> None:
         disk=20 << 30,
         download_rate=10 << 20,
         offline=True,
+        control=Path("/run/mine/control.sock"),
     )
     assert [contact.address for contact in found.contacts] == [
         Address("127.0.0.1", 7311),
@@ -148,9 +150,9 @@ def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.Monkey
         ("top_p = nan", r"top_p must be a number from 0 to 1, not nan\."),
         ("temperature = true", r"temperature must be a number from 0 to 100, not True\."),
         ("dtype = 'int8'", r"dtype must be one of float32, bfloat16, float16, not 'int8'\."),
-        ("disk = 'much'", r"disk must be a size, as in 512M or 20G, not 'much'\."),
-        ("disk = 0", r"disk must be a size, as in 512M or 20G, not 0\."),
-        ("download_rate = -1", r"download_rate must be a size, as in 512M or 20G, not -1\."),
+        ("disk = 'much'", r"disk: 'much' is not a size; write 512M or 4G\."),
+        ("disk = 0", r"disk: '0' is not a size between 1 byte and 1 PB\."),
+        ("download_rate = -1", r"download_rate: '-1' is not a size between 1 byte"),
         ("offline = 1", r"offline must be true or false, not 1\."),
         ("model = ", r"config\.toml is not TOML: "),
         ("peers = ['localhost:1']", r"Peer localhost:1: 'localhost' is not an IP address\."),

@@ -27,7 +27,18 @@ from wire.types import Address
 pytestmark = pytest.mark.timeout(300)
 
 Change = Callable[[Path], None]
-LAYERS = ["--layers", "1:3", "--dtype", "float32", "--threads", "1", "--listen", "127.0.0.1:0"]
+LAYERS = [
+    "--layers",
+    "1:3",
+    "--dtype",
+    "float32",
+    "--threads",
+    "1",
+    "--listen",
+    "127.0.0.1:0",
+    "--control",
+    "off",
+]
 
 
 def _fails(arguments: list[str], *, code: int, saying: str) -> str:
@@ -53,7 +64,7 @@ def _fails(arguments: list[str], *, code: int, saying: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "saying"),
     [
-        ([], "nothing to serve"),
+        (["--control", "off"], "nothing to serve"),
         (["--layers", "1:2"], "--layers comes after the --model"),
         (["--model", "m", "--layers", "2:2"], "holds no layer"),
         (["--model", "m", "--layers", "5:2"], "5:2"),
@@ -62,10 +73,10 @@ def _fails(arguments: list[str], *, code: int, saying: str) -> str:
         (["--model", "m", "--listen", "7311"], "write IP:PORT"),
         (["--model", "m", "--listen", "127.0.0.1:70000"], "is not between 0 and 65535"),
         (["--model", "m", "--network", ""], "a network name is"),
-        (["--model", "m", "--threads", "0"], "not a number from 1 to 256"),
+        (["--model", "m", "--threads", "0"], "must be a whole number from 1 to 256"),
         (["--model", "m", "--kv-memory", "much"], "write 512M or 4G"),
-        (["--model", "m", "--grace", "-1"], "is not between 0 and a day"),
-        (["--model", "m", "--dtype", "int3"], "invalid choice"),
+        (["--model", "m", "--grace", "-1"], "must be a number from 0 to 86400"),
+        (["--model", "m", "--dtype", "int3"], "must be one of float32"),
         (["--model", "m", "--speed", "9"], "unrecognized arguments: --speed"),
     ],
 )
@@ -350,7 +361,15 @@ async def test_a_second_signal_stops_at_once(tiny_model: Path, tmp_path: Path) -
 def test_a_port_can_be_chosen(tiny_model: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    arguments = ["--model", str(tiny_model), "--identity", str(tmp_path / "identity"), *LAYERS[:-2]]
+    arguments = [
+        "--model",
+        str(tiny_model),
+        "--identity",
+        str(tmp_path / "identity"),
+        *LAYERS[:-4],
+        "--control",
+        "off",
+    ]
     host = Host([*arguments, "--listen", f"127.0.0.1:{port}"])
     try:
         assert host.wait_ready().address == Address("127.0.0.1", port)

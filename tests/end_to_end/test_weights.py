@@ -82,7 +82,18 @@ async def publish() -> None:
 
 def start(home: Path, layers: str, *more: str, model: object = NAME) -> Host:
     words = ["--model", str(model), "--layers", layers, "--identity", str(home / "identity")]
-    words += ["--listen", "127.0.0.1:0", "--dtype", "float32", "--threads", "1", "--kv-memory", "64M"]
+    words += [
+        "--listen",
+        "127.0.0.1:0",
+        "--control",
+        "off",
+        "--dtype",
+        "float32",
+        "--threads",
+        "1",
+        "--kv-memory",
+        "64M",
+    ]
     return Host([*words, *more])
 
 

@@ -24,6 +24,7 @@ from node.control.results import (
     LogsEnd,
     Memory,
     Metrics,
+    Rates,
     SliceLine,
     SliceState,
     Status,
@@ -45,6 +46,7 @@ STATUS = Status(
     slices=(SLICE,),
     sessions=1,
     memory=Memory(weight_bytes=3 << 20, kv_used_bytes=1 << 20, kv_total_bytes=1 << 30),
+    rates=Rates(upload_bytes_per_s=262_144.0),
     links=2,
     dht_nodes=9,
     reachability="nobody has reached this host yet",
@@ -61,6 +63,10 @@ class IdleHost:
         """Lets a drain come to its end."""
         self.told = 0
         self.log = [LogRecord(time=1.7e9, level="info", logger="node", message="ready")]
+        self.fractions: tuple[float, ...] = (0.0, 1.0)
+        """How far a join is, each time it is told."""
+        self.fails_at_the_end = False
+        """Whether a join does."""
         self.log_words = ""
         """Followed for ever, over and over, when not empty."""
 
@@ -87,8 +93,10 @@ class IdleHost:
         self.asked.append(arguments)
         if arguments.model == "missing":
             raise NodeError("there is no such model", "name another")
-        for fraction in (0.0, 1.0):
+        for fraction in self.fractions:
             await tell(JoinProgress(slice=SLICE.name, phase=JoinPhase.LOADING, fraction=fraction))
+        if self.fails_at_the_end:
+            raise NodeError("it broke", "mend it")
         return Joined(slice=SLICE, seconds=1.5)
 
     async def drain(self, arguments: DrainArguments, tell: Tell[DrainProgress]) -> Drained:

@@ -13,6 +13,7 @@ from node.model_library import Library, LibraryTerms, Neighbour
 from node.store.catalogue import manifest_chunk
 from node.store.chunks import ChunkStore
 from node.store.folder_shelf import FolderShelf
+from node.store.pace import Pace
 from node.store.peer_source import Asker
 from node.store.share import ShareServer
 from node.store.share_auth import Gate, OpenGate, SwarmGate
@@ -97,14 +98,16 @@ async def hosting(shelf: TellingShelf, seed: int = 1, *, network: str = "main") 
             await pool.close()
 
 
-def library(home: Path, *peers: Neighbour, network: str = "main", **terms: Any) -> Library:
+def library(
+    home: Path, *peers: Neighbour, network: str = "main", pace: Pace | None = None, **terms: Any
+) -> Library:
     """A library whose store and cache are in `home`, and which knows these peers."""
 
     async def neighbours(_model: ModelId | None) -> Sequence[Neighbour]:
         return peers
 
     made = LibraryTerms(root=home / "store", cache_dir=home / "cache", **terms)
-    return Library(made, neighbours=neighbours, asker=Asker(identity=ME, network=network))
+    return Library(made, neighbours=neighbours, asker=Asker(identity=ME, network=network), pace=pace)
 
 
 def describe(home: Path, manifest: Manifest, *names: str) -> None:

@@ -64,6 +64,8 @@ class HostOptions:
     network: str = "main"
     kv_memory: str = "256M"
     grace_s: float = 5.0
+    control: Path | None = None
+    """The control socket, if there is to be one."""
     listen: Address | None = field(default_factory=lambda: Address("127.0.0.1", 0))
     """None for the usual place."""
     place: Place = field(default_factory=Place)
@@ -233,7 +235,8 @@ def start(identity: Path, model: Path, layers: str, options: HostOptions | None 
     options = options or HostOptions()
     arguments = ["--model", str(model), "--layers", layers, "--identity", str(identity)]
     arguments += ["--threads", str(options.threads), "--network", options.network]
-    arguments += ["--kv-memory", options.kv_memory, "--grace", str(options.grace_s), *options.more]
+    arguments += ["--kv-memory", options.kv_memory, "--grace", str(options.grace_s)]
+    arguments += ["--control", str(options.control or "off"), *options.more]
     if options.listen is not None:
         arguments += ["--listen", str(options.listen)]
     if options.weights is not None:

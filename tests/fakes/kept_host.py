@@ -15,6 +15,7 @@ from tests.fakes.deadline import until
 from tests.fakes.slice_hands import HeldSlice, SliceHands
 from wire.types import LayerRange
 
+GRACE_S = 300.0
 HERE = Wish(key=SliceKey("pocket", LayerRange(0, 6)))
 THERE = Wish(key=SliceKey("pocket", LayerRange(6, 12)))
 

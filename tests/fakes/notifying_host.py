@@ -76,7 +76,7 @@ async def main(words: list[str]) -> int:
         if again.is_set():
             again.clear()
             notifier.reloading()
-            notifier.ready("serves pocket 6:12, reloaded")
+            notifier.reloaded("serves pocket 6:12, reloaded")
     notifier.stopping("1 answer under way")
     alive.cancel()
     return 0

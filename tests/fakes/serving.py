@@ -10,9 +10,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 import torch
 
 from crypto.identity import Identity, PeerId
+from node.admission import Admission
 from node.errors import NodeError
 from node.forward import SessionHost
 from node.hosting import HostedSlice
+from node.manners.allowance import Shares
 from node.slices.budget import KVBudget
 from node.slices.compute import ComputeThread, Done
 from node.slices.errors import ComputeStopped, SliceError
@@ -20,6 +22,7 @@ from node.slices.slice import Slice
 from node.slices.spec import SliceSpec, Want
 from node.slices.together import Step
 from node.transport.link import Link
+from wire import limits
 from wire.messages.base import Message
 from wire.messages.forward import Forward, Phase
 from wire.messages.session import Delivery, Open, Ready, Refused
@@ -92,7 +95,7 @@ class AddingSlice:
     def __init__(self, layers: LayerRange, *, head: bool) -> None:
         self.spec = SliceSpec(checkpoint=Path(), layers=layers, head=head, dtype="float32")
         self.num_layers, self.width, self.max_positions = 4, WIDTH, 100
-        self.vocab_size, self.tokens_until, self.joined = 100, 0, ()
+        self.vocab_size, self.tokens_until, self.joined, self.weight_bytes = 100, 0, (), 0
         self.broken: type[Exception] | None = None
 
     def new_cache(self, layers: LayerRange) -> FakeCache:
@@ -167,7 +170,14 @@ class Table:
         self.compute = InlineCompute()
         self.budget = KVBudget(options.pop("kv_bytes", 10_000))
         self.host = SessionHost(
-            me=ME, compute=cast(ComputeThread, self.compute), budget=self.budget, **cast(Any, options)
+            me=ME,
+            compute=cast(ComputeThread, self.compute),
+            budget=self.budget,
+            admission=Admission(
+                max_sessions=options.pop("max_sessions", limits.MAX_SESSIONS),
+                shares=Shares(**{"sessions": limits.MAX_SESSIONS_PER_PEER} | options),
+                owner=ME,
+            ),
         )
         self.peers = FakePeers()
         self.host.connect(cast(Any, self.peers))
@@ -214,16 +224,15 @@ def opening(number: int, *, client: PeerId = ALICE, **changes: Any) -> Open:
 
 
 def passing(number: int, **changes: Any) -> Open:
-    return opening(
-        number,
-        layers=LayerRange(0, 2),
-        delivery=Delivery.NEXT,
-        sampling=None,
-        next_peer=NEXT,
-        next_address=Address("127.0.0.1", 9),
-        next_session=SessionId(bytes([number + 100]) * 16),
-        **changes,
-    )
+    fields: dict[str, Any] = {
+        "layers": LayerRange(0, 2),
+        "delivery": Delivery.NEXT,
+        "sampling": None,
+        "next_peer": NEXT,
+        "next_address": Address("127.0.0.1", 9),
+        "next_session": SessionId(bytes([number + 100]) * 16),
+    }
+    return opening(number, **(fields | changes))
 
 
 def step(session: SessionId, number: int, position: int, value: float = 1.0, *, count: int = 1) -> Forward:

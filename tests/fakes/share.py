@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from crypto.identity import Identity
 from node.store.share import ShareServer, ShareTerms
@@ -71,13 +72,13 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, gate: Gate | None = None, **terms: float) -> AsyncIterator[Served]:
+async def serving(folder: Path, *, gate: Gate | None = None, **terms: Any) -> AsyncIterator[Served]:
     shelf = FakeShelf(folder / "shelf")
     server = ShareServer(
         shelf,
         me=ME,
         gate=gate or OpenGate(),
-        terms=ShareTerms(**terms),  # type: ignore[arg-type] # numbers by name
+        terms=ShareTerms(**terms),
         now=lambda: NOW,
     )
     served = Served(server, shelf, await server.start(Address("127.0.0.1", 0)))

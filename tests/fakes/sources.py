@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from node.store.errors import WrongBytes
+from node.store.pace import Turn
 from node.store.source import Chunk, SourceFailed
 
 
@@ -76,7 +77,9 @@ class FakeSource:
             chosen.append(chunk)
         return chosen
 
-    async def read(self, batch: Sequence[Chunk]) -> AsyncIterator[tuple[Chunk, bytes]]:
+    async def read(
+        self, batch: Sequence[Chunk], turn: Turn | None = None
+    ) -> AsyncIterator[tuple[Chunk, bytes]]:
         self.batches.append(list(batch))
         self.open += 1
         try:
@@ -90,6 +93,8 @@ class FakeSource:
                     continue
                 self.delivered += 1
                 data = self._data[chunk]
+                if turn is not None:
+                    await turn(len(data))
                 yield chunk, bytes(len(data)) if chunk in self.lies else data
         except asyncio.CancelledError:
             self.cancelled += 1

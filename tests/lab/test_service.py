@@ -22,6 +22,8 @@ UNIT = "lamella-node.service"
 PYTHON = str(ROOT / ".venv/bin/python")
 SEEN = HOME / ".local/share/lamella/seen.json"
 QUICK = {"watchdog_s": 1.0, "restart_s": 0.1, "restart_max_s": 0.1}
+SLOWLY = {"restart_s": 2.0, "restart_max_s": 2.0}
+"""So that a failure is seen before the next start, as with the real times."""
 NASTY = [
     "a b",
     "50%",
@@ -176,7 +178,7 @@ def test_a_reload_reaches_the_host_and_it_stays_up(session: UserSystemd) -> None
 
 
 def test_a_host_that_cannot_start_is_not_left_behind(session: UserSystemd) -> None:
-    found = installed(session, "fail")
+    found = installed(session, "fail", **SLOWLY)
     assert found["error"] == "StartFailed"
     assert "could not start" in found["cause"]
     assert session.show(UNIT, "LoadState") == "not-found"
@@ -188,7 +190,7 @@ def test_installing_again_replaces_and_a_failure_puts_the_old_one_back(session: 
     second = installed(session, "second")
     assert second["pid"] != first["pid"]
     assert session.read_json(SEEN)["words"] == ["second"]
-    assert installed(session, "fail")["error"] == "StartFailed"
+    assert installed(session, "fail", **SLOWLY)["error"] == "StartFailed"
     wait_for(lambda: session.show(UNIT, "ActiveState") == "active")
     assert session.read_json(SEEN)["words"] == ["second"]
 

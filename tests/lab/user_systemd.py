@@ -26,7 +26,8 @@ UID: Final = 61_999
 HOME: Final = Path("/run/home/lamella")
 """Neither below a shared temporary folder nor anywhere that the machine has."""
 RUNTIME: Final = Path(f"/run/user/{UID}")
-_COMMAND_S: Final = 60.0
+_COMMAND_S: Final = 180.0
+"""The longest install of a real host on a machine that is busy otherwise."""
 _START_S: Final = 20.0
 _TOOLS: Final = ("unshare", "nsenter", "setpriv", "mount", "systemctl", "systemd-run")
 
@@ -119,6 +120,21 @@ class UserSystemd:
         assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def at_home(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of this tree as that user does, from their home."""
+        return self.command("sh", "-c", 'cd && exec "$@"', "sh", *words, PYTHONPATH=str(ROOT))
+
+    def bring(self, source: Path, place: Path) -> None:
+        """Copy a folder to where only that user's session sees it, and make it that user's."""
+        inside = Path(f"/proc/{self.pid}/root")
+        shutil.copytree(source, inside / place.relative_to("/"))
+        above = [one for one in place.parents if one.is_relative_to(HOME) and one != HOME]
+        self._give([inside / one.relative_to("/") for one in (place, *above)])
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file of that user."""
+        self.said("sh", "-c", 'mkdir -p "${1%/*}" && printf %s "$2" > "$1"', "sh", str(path), text)
+
     def show(self, unit: str, name: str) -> str:
         """One property of a unit."""
         return self.said("systemctl", "--user", "show", unit, f"--property={name}", "--value").strip()
@@ -130,6 +146,10 @@ class UserSystemd:
     def read_json(self, path: Path) -> Any:
         """What a file of that user says in JSON."""
         return json.loads(self.read(path))
+
+    @staticmethod
+    def _give(paths: list[Path]) -> None:
+        subprocess.run(["chown", "-R", f"{UID}:{UID}", *map(str, paths)], check=True)
 
     def files(self) -> set[str]:
         """All that lies in the user's home and session but for what systemd makes for itself."""

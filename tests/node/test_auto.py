@@ -35,6 +35,7 @@ class World:
     done: list[str] = field(default_factory=list)
     fails: set[str] = field(default_factory=set)
     deaf: BaseException | None = None
+    asked: str | None = None
     loading: asyncio.Event | None = None
 
     async def hear(self) -> Sequence[Heard]:
@@ -56,7 +57,14 @@ class World:
     def host(self, layers: int = 4) -> AutoHost:
         joins = joining("me", shape(COUNT, 10, head_mb=10), PROCESS_BYTES + layers * 10 * MB)
         return AutoHost(
-            joins, Hands(hear=self.hear, load=self.load, unload=self.unload, clock=lambda: self.now)
+            joins,
+            Hands(
+                hear=self.hear,
+                load=self.load,
+                unload=self.unload,
+                clock=lambda: self.now,
+                settled=lambda: self.asked,
+            ),
         )
 
     def go_to_a_round_for_me(self, *others: str) -> None:
@@ -92,6 +100,17 @@ async def test_it_moves_when_nothing_is_left_bare() -> None:
     assert isinstance(decided, Move)
     assert world.done == ["load 0:4", "unload 0:4", "load 9:12"]
     assert host.current == decided.choice
+
+
+async def test_where_people_asked_for_something_it_stays() -> None:
+    world = World()
+    host = await settled(world)
+    world.asked = "it is paused"
+    decided = await host.consider()
+    assert isinstance(decided, Stay) and decided.reason == "it is paused"
+    assert world.done == ["load 0:4"]
+    world.asked = None
+    assert isinstance(await host.consider(), Move)
 
 
 async def test_a_slice_that_cannot_be_loaded_is_not_moved_to() -> None:

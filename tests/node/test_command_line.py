@@ -19,6 +19,14 @@ def test_a_complaint_is_one_sentence_that_ends_with_two(capsys: pytest.CaptureFi
     assert captured.err.endswith("unrecognized arguments: --none; `a-program --help` lists the options\n")
 
 
+def test_an_option_that_is_nearly_right_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="a-program")
+    parser.add_argument("--layers")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--layrs=6:12", "x"])
+    assert "--layrs=6:12 x; did you mean --layers?; `a-program --help`" in capsys.readouterr().err
+
+
 def test_a_script_is_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser(prog="a-program")
     parser.as_json = True

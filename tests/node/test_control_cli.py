@@ -17,6 +17,7 @@ import pytest
 from node import control_cli
 from node.control.arguments import DrainArguments, JoinArguments, LogLevel, LogsArguments, NoArguments
 from node.control.commands import COMMANDS, DRAIN, JOIN, LOGS, STATUS
+from node.control.limits import CANCEL_S
 from node.control.server import ControlServer
 from node.control_cli import ControlConfig
 from tests.fakes.control import DEADLINE_S, IdleHost, serving, short_folder
@@ -54,6 +55,7 @@ async def said(server: ControlServer, *words: str) -> tuple[int, list[str], list
         ("--json status", ControlConfig(command=STATUS, arguments=NoArguments(), json=True)),
         ("status --json", ControlConfig(command=STATUS, arguments=NoArguments(), json=True)),
         ("status --socket /s", ControlConfig(command=STATUS, arguments=NoArguments(), socket=Path("/s"))),
+        ("status --control /s", ControlConfig(command=STATUS, arguments=NoArguments(), socket=Path("/s"))),
         ("--socket /s status", ControlConfig(command=STATUS, arguments=NoArguments(), socket=Path("/s"))),
         (
             "join hf:a/b --layers 6:12",
@@ -80,8 +82,8 @@ def test_words_become_a_request(words: str, config: ControlConfig) -> None:
         ("", "the following arguments are required: COMMAND;"),
         ("statsu", "there is no command 'statsu'; did you mean status?"),
         ("join", "the following arguments are required: MODEL"),
-        ("join m --layers 12:6", "layers of join: '12:6' is not layers START:END"),
-        ("drain --grace soon", "grace_s of drain: 'soon' is not a number from 0 to 86400"),
+        ("join m --layers 12:6", "argument --layers: '12:6' is not layers START:END, as in 6:12; `"),
+        ("drain --grace soon", "argument --grace: 'soon' is not a number from 0 to 86400; `"),
         ("logs --level grave", "'grave' is not one of debug, info, warning, error"),
         ("status now", "unrecognized arguments: now"),
     ],
@@ -178,7 +180,10 @@ async def test_an_interrupt_gives_the_request_up_at_the_host(number: signal.Sign
         assert process.stderr is not None
         assert await process.stderr.readline() == b"pocket/6:12: draining, 1 session, 1 min 0 s left\n"
         process.send_signal(number)
+        began = asyncio.get_running_loop().time()
         _, err = await process.communicate()
+        # The host's own answer to the cancel is heard; otherwise this takes CANCEL_S.
+        assert asyncio.get_running_loop().time() - began < CANCEL_S
         assert process.returncode == 130
         assert err == b"interrupted; the host goes on draining\n"
         await until(lambda: host.cancelled == ["drain"])
@@ -198,3 +203,51 @@ async def test_a_reader_that_has_seen_enough_ends_the_following_of_a_log() -> No
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # asyncio hands it out nowhere else
         assert await process.wait() == 0
         await until(lambda: host.cancelled == ["logs"])
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [(">&-", b"0", b""), ("> /dev/full", b"1", b"the answer cannot be written (No space left on device)")],
+)
+async def test_output_that_goes_nowhere_is_no_traceback(end: str, code: bytes, said: bytes) -> None:
+    async with serving(IdleHost()) as server, asyncio.timeout(DEADLINE_S):
+        command = f'"$0" -m node ctl status --control "$1" {end}; echo $? >&2'
+        given = ("sh", "-c", command, sys.executable, str(server.path))
+        process = await asyncio.create_subprocess_exec(*given, stderr=PIPE)
+        _, err = await process.communicate()
+    *lines, last = err.splitlines()
+    assert (last, len(lines)) == (code, 1 if said else 0)
+    assert said in err
+
+
+async def test_progress_that_is_no_news_is_not_repeated() -> None:
+    host = IdleHost()
+    host.fractions = (0.0, 0.01, 0.02, 0.5, 0.55, 1.0)
+    async with serving(host) as server:
+        _, _, err = await said(server, "join", "pocket")
+    assert [line.rpartition(" ")[2] for line in err] == ["0%", "50%", "100%"]
+
+
+class Terminal(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_on_a_terminal_progress_is_one_line_that_is_taken_away() -> None:
+    out, err = io.StringIO(), Terminal()
+    async with serving(IdleHost()) as server:
+        await control_cli.run(control_cli.parse(["join", "pocket", "--control", str(server.path)]), out, err)
+    line = "\r\x1b[Kpocket/6:12: loading"
+    assert err.getvalue() == f"{line} 0%{line} 100%\r\x1b[K"
+    assert out.getvalue() == "pocket/6:12 is serving after 2 s\n"
+
+
+async def test_a_failure_is_not_written_into_the_line_of_progress() -> None:
+    host, err = IdleHost(), Terminal()
+    host.fails_at_the_end = True
+    async with serving(host) as server:
+        config = control_cli.parse(["join", "pocket", "--control", str(server.path)])
+        assert await control_cli.run(config, io.StringIO(), err) == 1
+    assert err.getvalue().endswith("\r\x1b[Klamella-node ctl: it broke; mend it\n")

@@ -25,6 +25,7 @@ from node.control.results import (
     Metrics,
     PeerLine,
     Peers,
+    Relaying,
     Reloaded,
     SessionLine,
     Sessions,
@@ -80,7 +81,7 @@ SAID: list[tuple[Any, list[str]]] = [
         ["stopped a, b: 2 sessions finished, 1 cut off"],
     ),
     (LogsEnd(records=3), []),
-    (LogsEnd(records=3, dropped=2), ["2 records were left out: they were not read in time"]),
+    (LogsEnd(records=3, dropped=2), ["2 records left out: not read in time"]),
     (Reloaded(), ["nothing has changed"]),
     (
         Reloaded(applied=("grace",), needs_restart=("listen", "device")),
@@ -107,6 +108,7 @@ def test_a_status_is_a_page_that_ends_with_the_slices() -> None:
         "reached    nobody has reached this host yet",
         "memory     3.0 MiB weights, 1.0 MiB of 1.0 GiB for sessions",
         "sessions   1",
+        "rates      256K a second up, no bound down",
         "",
         "SLICE        MODEL   LAYERS  STATE    SESSIONS",
         "pocket/6:12  pocket  6:12    serving         0",
@@ -121,6 +123,11 @@ def test_a_state_is_told_with_its_reason() -> None:
     assert said[0] == "state      paused: on battery"
     assert "DHT off" in said[3]
     assert said[-1] == "no slices"
+
+
+def test_a_host_that_relays_says_what_it_carries() -> None:
+    relays = dataclasses.replace(STATUS, relay=Relaying(circuits=1, carried_bytes=3 << 20))
+    assert "relay      carries 1 link for others, 3.0 MiB so far" in control_text.lines(relays)
 
 
 def test_hosting_tells_all_of_a_slice() -> None:
@@ -182,3 +189,37 @@ def test_every_record_that_says_something_has_words() -> None:
     told = {type(record) for record, _ in SAID} | {Status, LogRecord, Changed}
     for command in COMMANDS.values():
         assert {command.progress, command.result} <= told
+
+
+def test_a_slice_that_failed_says_why_below_its_row_and_how_to_be_rid_of_it() -> None:
+    failed = dataclasses.replace(SLICE, state=SliceState.FAILED, detail="no memory; free some")
+    told = control_text.lines(Changed(state=DaemonState.SERVING, slices=(failed,)))
+    assert told[2].split()[3] == "failed"
+    assert told[3:] == ["  no memory; free some", "`lamella-node ctl leave SLICE` forgets one that failed"]
+
+
+def test_a_state_is_told_with_its_reason_once() -> None:
+    paused = dataclasses.replace(STATUS, state=DaemonState.PAUSED)
+    assert control_text.state_of(dataclasses.replace(paused, why="paused by hand")) == "paused by hand"
+    assert control_text.state_of(dataclasses.replace(paused, why="on battery")) == "paused: on battery"
+    assert control_text.state_of(STATUS) == "serving"
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False))
+def test_a_measured_value_is_read_back_as_it_was(value: float) -> None:
+    (line,) = control_text.lines(Metrics(values={"x": value}))
+    assert float(line.split()[1]) == value
+
+
+def test_a_tenth_more_is_news_and_less_is_not() -> None:
+    def step(fraction: float) -> object:
+        return control_text.step_of(JoinProgress(slice="m", phase=JoinPhase.LOADING, fraction=fraction))
+
+    assert step(0.11) == step(0.19) != step(0.2)
+
+    def left(seconds: float) -> object:
+        return control_text.step_of(
+            DrainProgress(slice="m", state=SliceState.DRAINING, sessions=1, left_s=seconds)
+        )
+
+    assert left(61) == left(89) != left(29)

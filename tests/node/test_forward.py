@@ -142,7 +142,7 @@ async def test_refuses_a_session_its_memory_cannot_hold_and_says_when_to_ask_aga
 
 
 async def test_refuses_more_sessions_than_it_may_hold() -> None:
-    table = Table(max_sessions=2, max_sessions_per_peer=1)
+    table = Table(max_sessions=2, sessions=1)
     await table.open_tail(number=1)
     table.say(table.alice, opening(2))
     table.say(table.bob, opening(3, client=BOB))
@@ -152,6 +152,56 @@ async def test_refuses_more_sessions_than_it_may_hold() -> None:
     assert [one.code for one in table.alice.of(Refused)] == [Code.TOO_MANY_SESSIONS]
     assert [one.code for one in carol.of(Refused)] == [Code.TOO_MANY_SESSIONS]
     await table.host.finish(0.0)
+
+
+async def test_all_who_are_refused_at_once_are_told_different_times() -> None:
+    table = Table(max_sessions=2)
+    await table.open_tail(number=1)
+    await table.open_tail(number=2)
+    for number in range(3, 43):
+        table.say(table.bob, opening(number, client=BOB))
+    hints = [one.retry_after_ms for one in table.bob.of(Refused)]
+    assert len(hints) == 40 and hints == sorted(hints)
+    assert len(set(hints)) > 3 and min(hints) >= 250
+    assert table.host.tally.refused["too_many_sessions"] == 40
+    await table.host.finish(0.0)
+
+
+async def test_a_peer_that_has_used_its_tokens_of_an_hour_is_ended_and_let_in_later() -> None:
+    table = Table(tokens_per_hour=20)
+    opened = await table.open_tail()
+    table.say(table.alice, step(opened.session, 0, 0, count=15))
+    table.say(table.alice, step(opened.session, 1, 15, count=15))
+    await table.until(lambda: bool(table.alice.of(Abort)))
+    assert len(table.alice.of(Tokens)) == 2, "what was computed is told"
+    assert table.alice.of(Abort)[0].code == Code.TOO_MANY_SESSIONS
+    assert "20 tokens an hour" in table.alice.of(Abort)[0].detail
+    table.say(table.alice, opening(2))
+    (refused,) = table.alice.of(Refused)
+    assert refused.code == Code.TOO_MANY_SESSIONS and refused.retry_after_ms > 60_000
+    await table.open_tail(table.bob, 3)
+    assert table.bob.of(Ready), "others have their own"
+    await table.host.finish(0.0)
+
+
+async def test_whoever_owns_the_machine_has_no_bound_of_tokens() -> None:
+    table = Table(tokens_per_hour=20)
+    mine = table.link(ME)
+    opened = await table.open_tail(mine)
+    table.say(mine, step(opened.session, 0, 0, count=45))
+    await table.until(lambda: bool(mine.of(Tokens)))
+    table.say(mine, opening(2, client=ME))
+    await table.until(lambda: len(mine.of(Ready)) == 2)
+    assert not mine.of(Abort)
+    await table.host.finish(0.0)
+
+
+async def test_how_long_each_step_was_here_is_counted(table: Table) -> None:
+    opened = await table.open_tail()
+    table.say(table.alice, step(opened.session, 0, 0))
+    await table.until(lambda: bool(table.alice.of(Tokens)))
+    await table.until(lambda: table.host.tally.hop.count == 1)
+    assert 0 < table.host.tally.hop.sum < 5
 
 
 async def test_refuses_a_session_id_that_is_in_use(table: Table) -> None:

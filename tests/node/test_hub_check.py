@@ -12,6 +12,7 @@ from node.store.checkpoint import build_manifest
 from node.store.fetch import closing
 from node.store.hub import HubRepo
 from node.store.hub_errors import HubOffline
+from node.store.pace import Turn
 from node.store.source import Chunk, SourceFailed
 from tests.fakes.checkpoints import write_checkpoint, write_raw
 from tests.fakes.hub import StandInHub
@@ -159,9 +160,11 @@ class Turning(FakeSource):
         self.always = always
         self.reads = 0
 
-    async def read(self, batch: Sequence[Chunk]) -> AsyncGenerator[tuple[Chunk, bytes], None]:
+    async def read(
+        self, batch: Sequence[Chunk], turn: Turn | None = None
+    ) -> AsyncGenerator[tuple[Chunk, bytes], None]:
         self.reads += 1
-        async with closing(super().read(batch)) as chunks:
+        async with closing(super().read(batch, turn)) as chunks:
             async for chunk, data in chunks:
                 wrong = self.always or self.reads == 1
                 yield chunk, data[:5] + bytes([data[5] ^ (1 << self.reads)]) + data[6:] if wrong else data

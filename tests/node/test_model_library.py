@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from node.hub_check import NotTheHubs
+from node.manners.pacing import Pacer
 from node.model_library import Library, NotDescribed, NotToFetch
 from node.store.chunks import ChunkStore
 from node.store.errors import NotFetched, QuotaExceeded, StoreError, UnknownModel
@@ -25,6 +26,7 @@ from tests.fakes.checkpoints import write_checkpoint
 from tests.fakes.giving import describe, giving, library, telling
 from tests.fakes.hub import StandInHub
 from tests.fakes.hub_machine import fresh_machine
+from tests.fakes.pace import HandPace
 from wire import limits
 from wire.manifest import Base, Manifest
 from wire.tensors import WeightFormat
@@ -136,10 +138,22 @@ async def test_a_host_reads_everything_once_when_nobody_else_has(
 
 async def test_the_cap_holds_while_everything_is_read(full: str, tmp_path: Path) -> None:
     began = time.monotonic()
-    async with library(tmp_path, reads_all=True, download_bytes_per_s=100_000) as used:
+    async with library(tmp_path, pace=Pacer(download_bytes_per_s=100_000), reads_all=True) as used:
         await used.open(NAME, files=FILES)
-    # Headers and tensors are 2 times 66 kB; a tenth of a second's allowance passes at once.
-    assert time.monotonic() - began > 1.0
+        # Headers and tensors are 2 times 66 kB; a quarter of a second's allowance passes at once.
+        assert time.monotonic() - began > 0.9
+        assert 2 * 60_000 < used.intake.hub.nbytes < 2 * 70_000
+
+
+async def test_what_peers_give_goes_through_the_limit_and_is_counted(folder: Path, tmp_path: Path) -> None:
+    pace = HandPace()
+    model = str(manifest_of(folder).model_id)
+    async with giving(telling(folder)) as peer, library(tmp_path, peer, pace=pace) as used:
+        report = await (await used.open(model, files=FILES)).need(WANTED)
+        assert report is not None
+        assert sum(pace.download.taken) == used.intake.peers.nbytes > report.kept_bytes > 0
+        assert used.intake.hub.nbytes == 0
+        assert sum(pace.upload.spent) > 500, "requests are counted too"
 
 
 async def test_a_peers_manifest_serves_once_the_hub_bears_it_out(

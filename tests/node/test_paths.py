@@ -92,3 +92,29 @@ def test_a_file_in_the_way_is_an_error_of_the_system(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         paths.make_private(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize(
+    ("known", "trusted"),
+    [
+        ("         0          0 4294967295\n", {0}),
+        ("0 1000 1\n1 100000 65536\n", {0}),
+        ("1000 1000 1\n", {0, 65_534}),
+        ("", {0, 65_534}),
+        ("damaged", {0}),
+    ],
+)
+def test_where_root_is_not_known_folders_of_nobody_known_are_as_safe_as_its_own(
+    known: str, trusted: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "map").write_text(known)
+    (tmp_path / "unknown").write_text("65534\n")
+    monkeypatch.setattr(paths, "_USERS_KNOWN", tmp_path / "map")
+    monkeypatch.setattr(paths, "_UNKNOWN_USER", tmp_path / "unknown")
+    assert paths.trusted_owners() == {*trusted, os.geteuid()}
+    (tmp_path / "map").unlink()
+    assert paths.trusted_owners() == {0, os.geteuid()}
+
+
+def test_what_was_asked_of_a_host_is_kept_by_who_it_is(home: Path) -> None:
+    assert paths.intents_file("abc") == home / ".local/share/lamella/intents/abc.json"

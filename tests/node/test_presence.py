@@ -17,6 +17,7 @@ from node import presence as module
 from node.config import NodeConfig
 from node.discovery.join_string import read_join_string
 from node.finding import Finder
+from node.manners.pacing import Gate, Pacer
 from node.presence import Presence
 from tests.fakes.deadline import until
 from tests.node.test_finding import OFFER, port
@@ -31,7 +32,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def present(number: int, **config: Any) -> AsyncIterator[Presence]:
+async def present(number: int, pacer: Pacer | None = None, **config: Any) -> AsyncIterator[Presence]:
     identity = Identity.from_seed(bytes([number]) * 32)
     config = {"listen": (Address("127.0.0.1", port()),), **config}
     made = Presence(
@@ -40,6 +41,7 @@ async def present(number: int, **config: Any) -> AsyncIterator[Presence]:
         on_message=lambda *_: None,
         on_closed=lambda *_: None,
         is_busy=lambda _: False,
+        pacer=pacer,
     )
     failed: list[bool] = []
     await made.open(lambda: failed.append(True))
@@ -48,6 +50,37 @@ async def present(number: int, **config: Any) -> AsyncIterator[Presence]:
     finally:
         await made.close(Code.SHUTTING_DOWN, "done")
         assert failed == []
+
+
+class CountingGate(Gate):
+    """Remembers the sizes of what passed."""
+
+    def __init__(self) -> None:
+        super().__init__(1e9)
+        self.spent: list[int] = []
+
+    def spend(self, nbytes: int) -> None:
+        self.spent.append(nbytes)
+        super().spend(nbytes)
+
+
+async def test_links_and_datagrams_pass_the_same_limit_both_ways() -> None:
+    pacer = Pacer()
+    pacer.upload, pacer.download = gates = CountingGate(), CountingGate()
+    async with present(1) as first:
+        known = (Contact(address=first.addresses[0]),)
+        async with present(2, pacer, peers=known) as second:
+            await until(lambda: bool(second.pool.links) and bool(second.nodes))
+            links = second.pool.links.values()
+            assert [link._pace is pacer for link in links] == [True]
+            for gate in gates:
+                await until(lambda passed=gate.spent: len(passed) > 6)  # type: ignore[misc]  # bound now
+            sockets = second._finder._directory._sockets
+            before = [len(gate.spent) for gate in gates]
+            sockets.send(b"x" * 777, first.addresses[0])
+            assert gates[0].spent[-1] == 777
+            first._finder._directory._sockets.send(b"y" * 778, second.addresses[0])
+            await until(lambda: 778 in gates[1].spent[before[1] :])
 
 
 async def test_hosts_that_know_one_of_them_are_proven_and_found_by_what_they_serve() -> None:
@@ -109,21 +142,34 @@ async def test_what_only_this_machine_can_reach_looks_for_nobody_on_the_local_ne
         assert one.reaching._mapper is None
 
 
-async def test_a_part_that_ends_by_a_defect_is_told_and_raised() -> None:
-    made = Presence(
-        Identity.from_seed(bytes(32)),
-        NodeConfig(slices=(), listen=(Address("127.0.0.1", 0),)),
-        on_message=lambda *_: None,
-        on_closed=lambda *_: None,
-        is_busy=lambda _: False,
-    )
+async def test_a_part_that_fails_is_started_again_and_the_others_go_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    starts: list[int] = []
+    async with present(1) as one:
+        made = Presence(
+            Identity.from_seed(bytes([2]) * 32),
+            NodeConfig(
+                slices=(),
+                listen=(Address("127.0.0.1", 0),),
+                peers=(Contact(address=one.addresses[0]),),
+            ),
+            on_message=lambda *_: None,
+            on_closed=lambda *_: None,
+            is_busy=lambda _: False,
+        )
+        meet = made._meeting.run
 
-    async def fails() -> None:
-        raise ZeroDivisionError
+        async def fails_once() -> None:
+            starts.append(len(starts))
+            if len(starts) == 1:
+                raise ZeroDivisionError
+            await meet()
 
-    made._meeting.run = fails  # type: ignore[method-assign]  # stands for a defect
-    failed: list[bool] = []
-    await made.open(lambda: failed.append(True))
-    await until(lambda: failed)
-    with pytest.raises(ExceptionGroup):
+        made._meeting.run = fails_once  # type: ignore[method-assign]  # stands for a defect
+        failed: list[bool] = []
+        await made.open(lambda: failed.append(True))
+        await until(lambda: made.pool.links)
         await made.close(Code.SHUTTING_DOWN, "done")
+    assert (len(starts), failed) == (2, [])
+    assert "ZeroDivisionError" in caplog.text

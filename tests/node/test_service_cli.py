@@ -41,7 +41,7 @@ def test_the_other_actions() -> None:
     [
         ("", "ACTION"),
         ("restart", "invalid choice"),
-        ("install", "nothing to serve"),
+        ("install -- --control off", "nothing to serve"),
         ("install -- --model pocket --layers 9", "--layers"),
         ("install --model pocket --typo", "--typo"),
         ("install --model pocket -- --layers 6:12", "--model is for the host"),

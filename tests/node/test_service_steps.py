@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from node import service_steps
+from node import paths, service_steps
 from node.cli import parse
-from node.service.errors import NotInstalled, StartFailed
+from node.config import NodeConfig
+from node.service.errors import FolderTooWide, NotInstalled, StartFailed
 from node.service.installing import Service
 from node.service.programs import Programs
+from node.service.unit import DEFAULT_NICE
 from node.service_cli import parse_service
 from node.status import StatusLine
 from tests.fakes.systemd_programs import FakeSystemd
@@ -53,7 +55,7 @@ def desk(home: Path) -> Desk:
 
 
 async def test_the_whole_life_in_sentences(desk: Desk) -> None:
-    desk.systemd.set(text="serves pocket 6:12")
+    desk.systemd.set(text="serves pocket 6:12", lines="ready")
     assert await desk.run("install", "--", *WORDS)
     assert "the service runs: serves pocket 6:12" in desk.err.getvalue()
     assert "it starts when the machine does" in desk.err.getvalue()
@@ -70,7 +72,7 @@ async def test_the_whole_life_in_sentences(desk: Desk) -> None:
         assert said in shown
     assert await desk.run("logs")
     assert await desk.run("uninstall")
-    assert "the service is gone" in desk.err.getvalue()
+    assert f"identity and weights stay, in {paths.data_dir()}" in desk.err.getvalue()
     assert await desk.run("uninstall")
     assert "no service was installed" in desk.err.getvalue()
 
@@ -152,6 +154,38 @@ def test_a_model_in_the_shared_temporary_folder_keeps_it_in_sight(
     assert service_steps.wanted(parse(words), words, {}).private_tmp is private
 
 
+@pytest.mark.parametrize("words", [("--config", "/tmp/node.toml"), ("--bootstrap=/tmp/list",)])
+def test_a_file_in_the_shared_temporary_folder_keeps_it_in_sight(
+    words: tuple[str, ...], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/home/somebody"))
+    monkeypatch.setattr(sys, "prefix", "/opt/lamella")
+    config = NodeConfig(slices=())
+    assert service_steps.wanted(config, (), {}).private_tmp
+    assert not service_steps.wanted(config, words, {}).private_tmp
+
+
+def test_a_control_socket_elsewhere_can_be_made_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
+
+    def writable(path: Path | str) -> tuple[Path, ...]:
+        return service_steps.wanted(NodeConfig(slices=(), control=Path(path)), (), {}).writable
+
+    usual = writable("/run/user/1/lamella/other.sock")
+    assert usual == service_steps.wanted(NodeConfig(slices=()), (), {}).writable
+    assert writable(home / "sockets" / "one") == (*usual, home / "sockets")
+    for wide in (home / "control.sock", "/control.sock"):
+        with pytest.raises(FolderTooWide, match="a folder of its own"):
+            writable(wide)
+
+
+def test_a_niceness_that_was_chosen_is_that_of_the_service(home: Path) -> None:
+    assert service_steps.wanted(NodeConfig(slices=()), (), {}).nice == DEFAULT_NICE
+    # Nobody can come forward again from where systemd has put them.
+    assert service_steps.wanted(NodeConfig(slices=(), nice=3), (), {}).nice == 3
+
+
 def test_another_cache_is_not_made_by_systemd(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "elsewhere"))
     found = service_steps.wanted(parse(WORDS), WORDS, {})
@@ -165,11 +199,12 @@ def test_settings_come_along_and_secrets_do_not(home: Path) -> None:
         "HF_TOKEN": "hf_secret",
         "LAMELLA_API_TOKEN": "secret",
         "LAMELLA_DISK": "20G",
+        "LAMELLA_NODE_BOOTSTRAP_KEY": "00ff",
         "XDG_DATA_HOME": "/srv/data",
         "https_proxy": "http://me:secret@proxy:1",
         "http_proxy": "http://proxy:1",
     }
     found = service_steps.wanted(parse(WORDS), WORDS, environ)
     assert dict(found.environment) == {
-        "LAMELLA_DISK": "20G", "XDG_DATA_HOME": "/srv/data", "http_proxy": "http://proxy:1"
+        "LAMELLA_DISK": "20G", "LAMELLA_NODE_BOOTSTRAP_KEY": "00ff", "XDG_DATA_HOME": "/srv/data", "http_proxy": "http://proxy:1"
     }  # fmt: skip

@@ -21,6 +21,7 @@ from node.slices.errors import SliceError
 from node.status import StatusLine
 from node.store.errors import UnknownModel
 from scripts.make_model import write_tiny
+from wire.codes import Code
 from wire.tensors import DType, WeightFormat
 from wire.types import Address, LayerRange, ModelId
 
@@ -76,9 +77,11 @@ async def test_a_slice_is_offered_once_it_is_loaded_and_not_after_it_was_let_go(
     assert [str(one.layers) for one in bench.host.hosting().offers] == ["0:2", "0:5"]
     assert second.model == model.model
     assert second.slice.spec.head
-    assert await serving.let_go(first) == 0
+    serving.withdraw(first, Code.DRAINING)
     assert [str(one.layers) for one in bench.host.hosting().offers] == ["0:5"]
-    assert not bench.host.draining
+    await serving.unload(first)
+    assert [str(one.layers) for one in bench.host.hosting().offers] == ["0:5"]
+    assert not bench.host.admission.closed
     assert '"layers": "0:2"' in bench.said.getvalue()
 
 

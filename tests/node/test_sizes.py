@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from node.sizes import size
+from node.sizes import size, written
 from wire.errors import InvalidValue
 
 
@@ -32,3 +34,12 @@ def test_what_is_no_number_is_told_how_to_write_one(text: str) -> None:
 def test_sizes_that_nothing_has_are_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match="is not a size between 1 byte and 1 PB"):
         size(text)
+
+
+@given(size_bytes=st.integers(1, (1 << 50) - 1) | st.sampled_from([1 << 10, 512 << 20, 20 << 30]))
+def test_a_size_is_written_as_it_is_read(size_bytes: int) -> None:
+    assert size(written(size_bytes)) == size_bytes
+
+
+def test_a_size_is_written_in_the_largest_unit_that_divides_it() -> None:
+    assert [written(one) for one in (1000, 1 << 10, 1536 << 20, 20 << 30)] == ["1000", "1K", "1536M", "20G"]

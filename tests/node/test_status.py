@@ -99,3 +99,13 @@ def test_a_host_that_fails_tells_a_person_and_a_script() -> None:
         assert err.getvalue() == "lamella-node: the disk is full; make room\n"
         said = [{"event": "error", "message": "the disk is full; make room"}] if as_json else []
         assert [json.loads(line) for line in out.getvalue().splitlines()] == said
+
+
+def test_what_is_asked_for_takes_the_place_of_progress_on_a_terminal() -> None:
+    out, err = io.StringIO(), Terminal()
+    status = StatusLine(as_json=False, out=out, err=err)
+    status.progress("looking", 0.5)
+    status.print("found")
+    status.say("done", "done")
+    assert out.getvalue() == "found\n"
+    assert err.getvalue().endswith("\r\x1b[Kdone\n")

@@ -82,7 +82,7 @@ class Machine:
             self.asked += 1
             return sources
 
-        described: dict[str, Any] = {"name": str(self.manifest.model_id), "claimant": None, "cap": None}
+        described: dict[str, Any] = {"name": str(self.manifest.model_id), "claimant": None}
         self.model = StoredModel(
             manifest=self.manifest,
             lease=lease,

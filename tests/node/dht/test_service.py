@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from node.dht.announcing import SliceOffer
 from node.dht.errors import CannotListen
 from node.dht.service import Directory, Options
+from node.supervising import PartGaveUp, RestartTerms, Supervisor
 from tests.fakes.deadline import until
 from tests.fakes.records import MODEL, identity
 from wire import limits
@@ -198,3 +200,45 @@ async def test_who_is_not_reached_is_told_what_to_do(start: Start, monkeypatch: 
     await until(lambda: notices)
     assert f"let UDP through to port {two.addresses[0].port}" in notices[0]
     assert not two.serves
+
+
+async def test_a_part_that_fails_is_started_again_and_the_others_go_on(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await start(1)
+    two = await start(2, [one])
+    announcer = two._announcer
+    assert announcer is not None
+    whole, failed = announcer.announce, asyncio.Event()
+
+    async def broken() -> bool:
+        failed.set()
+        announcer.announce = whole  # type: ignore[method-assign]  # it is whole again at the next start
+        raise RuntimeError("by a defect")
+
+    announcer.announce = broken  # type: ignore[method-assign]  # a defect, once
+    two.announce([OFFER])
+    await failed.wait()
+    await finds(one, 1)
+    assert "announcing failed by a defect of this program" in caplog.text
+
+
+async def test_a_part_that_fails_too_often_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient = partial(Supervisor, terms=RestartTerms(failures=1))
+    monkeypatch.setattr("node.dht.service.Supervisor", impatient)
+    directory, over, said = Directory(identity(1), "main"), asyncio.Event(), list[str]()
+    directory.on_failed, directory.notice = over.set, said.append
+    await directory.start([HERE])
+    announcer = directory._announcer
+    assert announcer is not None
+
+    async def broken() -> bool:
+        raise RuntimeError("by a defect")
+
+    announcer.announce = broken  # type: ignore[method-assign]  # a defect
+    directory.announce([OFFER])
+    async with asyncio.timeout(5):
+        await over.wait()
+    assert "announcing failed 1 times" in said[-1]
+    with pytest.raises(PartGaveUp):
+        await directory.close()

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from node.dht.errors import CannotListen
-from node.dht.sockets import Sockets, is_own, send_aside
+from node.dht.sockets import Counters, Sockets, is_own, send_aside
 from tests.fakes.deadline import until
 from wire.types import Address
 
@@ -17,8 +17,10 @@ V4, V6 = Address("127.0.0.1", 0), Address("::1", 0)
 
 async def test_both_families_are_heard_each_from_where_it_came() -> None:
     heard: list[tuple[bytes, Address]] = []
-    one = Sockets(lambda data, source: heard.append((data, source)))
-    two = Sockets(lambda *_: None)
+    received: list[int] = []
+    sent: list[int] = []
+    one = Sockets(lambda data, source: heard.append((data, source)), count=Counters(received=received.append))
+    two = Sockets(lambda *_: None, count=Counters(sent=sent.append))
     here = await one.open([V4, V6])
     there = await two.open([V4, V6])
     assert one.families == two.families
@@ -27,6 +29,7 @@ async def test_both_families_are_heard_each_from_where_it_came() -> None:
         two.send(b"hello", target)
     await until(lambda: len(heard) == 2)
     assert {source for _, source in heard} == set(there)
+    assert sent == received == [5, 5], "each is counted where it leaves and where it arrives"
     await one.close()
     await two.close()
 

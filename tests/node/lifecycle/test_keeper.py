@@ -12,6 +12,7 @@ import pytest
 
 from node.errors import NodeError
 from node.lifecycle import keeper as module
+from node.lifecycle import saving
 from node.lifecycle.attendant import Attendant
 from node.lifecycle.errors import (
     HostStopping,
@@ -30,7 +31,7 @@ from node.lifecycle.keeper import MAX_GRACE_S, MAX_SLICES, Keeper
 from node.lifecycle.table import State
 from node.lifecycle.wishes import SliceKey, Wish
 from tests.fakes.deadline import until
-from tests.fakes.kept_host import HERE, THERE, Host, joined, state
+from tests.fakes.kept_host import GRACE_S, HERE, THERE, Host, joined, state
 from tests.fakes.slice_hands import HeldSlice
 from wire.codes import Code
 
@@ -88,7 +89,7 @@ async def test_a_join_that_is_overtaken_says_by_what(host: Host) -> None:
         host.hands.shut("load")
         joining = asyncio.create_task(joined(keeper, HERE))
         await until(lambda: host.hands.waiting == ["load"])
-        await keeper.leave(HERE.key)
+        await keeper.leave(HERE.key, GRACE_S)
         with pytest.raises(Overtaken, match="left"):
             await joining
         assert host.hands.memory == set()
@@ -113,7 +114,7 @@ async def test_sessions_that_end_within_the_grace_are_not_cut_off(host: Host) ->
         await host.served(HERE)
         here = host.hands.of(HERE.key)
         here.sessions = 1
-        await keeper.drain(HERE.key)
+        await keeper.drain(HERE.key, GRACE_S)
         (status,) = keeper.status()
         assert status.sessions == 1 and status.until is not None
         assert status.grace_left_s is not None and 290 < status.grace_left_s <= 300
@@ -127,7 +128,7 @@ async def test_what_was_drained_stays_so_in_every_later_process_until_it_is_undr
     async with host.process(HERE) as keeper:
         await host.served(HERE)
         host.hands.of(HERE.key).sessions = 1
-        await keeper.drain(HERE.key)
+        await keeper.drain(HERE.key, GRACE_S)
     for _ in range(2):
         async with host.process(HERE) as keeper:
             assert state(keeper, HERE) is State.STOPPED
@@ -148,7 +149,7 @@ async def test_what_was_left_stays_left_though_it_is_configured_and_can_be_joine
         await keeper.leave(HERE.key, 0.0)
         await until(lambda: keeper.status() == ())
         with pytest.raises(NotHeld):
-            await keeper.leave(HERE.key)
+            await keeper.leave(HERE.key, GRACE_S)
     async with host.process(HERE) as keeper:
         assert keeper.status() == ()
         assert await joined(keeper, HERE) == [State.LOADING, State.SERVING]
@@ -159,14 +160,14 @@ async def test_what_was_left_stays_left_though_it_is_configured_and_can_be_joine
 async def test_leaving_forgets_what_no_configuration_names(host: Host) -> None:
     async with host.process() as keeper:
         await joined(keeper, HERE)
-        await keeper.leave(HERE.key)
+        await keeper.leave(HERE.key, GRACE_S)
         assert IntentFile(host.path).load() == ()
 
 
 async def test_all_slices_are_drained_and_undrained_together(host: Host) -> None:
     async with host.process(HERE, THERE) as keeper:
         await host.served(HERE, THERE)
-        await keeper.drain(None)
+        await keeper.drain(None, GRACE_S)
         await until(lambda: {one.state for one in keeper.status()} == {State.STOPPED})
         await keeper.undrain(None)
         await host.served(HERE, THERE)
@@ -250,12 +251,12 @@ async def test_a_disk_that_takes_nothing_leaves_everything_as_it_was(
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
             with pytest.raises(IntentsUnwritable, match="No space left"):
-                await keeper.drain(HERE.key)
+                await keeper.drain(HERE.key, GRACE_S)
             with pytest.raises(IntentsUnwritable):
                 await joined(keeper, THERE)
         assert host.hands.announced() == {HERE.key}
         await until(lambda: [one.wish for one in keeper.status()] == [HERE])
-        await keeper.drain(HERE.key)
+        await keeper.drain(HERE.key, GRACE_S)
 
 
 async def test_a_disk_that_hangs_acknowledges_nothing_and_is_written_in_order_once_it_goes_on(
@@ -270,11 +271,11 @@ async def test_a_disk_that_hangs_acknowledges_nothing_and_is_written_in_order_on
     async with host.process(HERE) as keeper:
         await host.served(HERE)
         monkeypatch.setattr(os, "fsync", hangs)
-        monkeypatch.setattr(module, "SAVE_TIMEOUT_S", 0.05)
+        monkeypatch.setattr(saving, "SAVE_TIMEOUT_S", 0.05)
         with pytest.raises(IntentsUnwritable, match="has not taken"):
-            await keeper.drain(HERE.key)
+            await keeper.drain(HERE.key, GRACE_S)
         assert host.hands.announced() == {HERE.key}
-        monkeypatch.setattr(module, "SAVE_TIMEOUT_S", 20.0)
+        monkeypatch.setattr(saving, "SAVE_TIMEOUT_S", 20.0)
         undrained = asyncio.create_task(keeper.undrain(HERE.key))
         await asyncio.sleep(0.05)
         goes_on.set()

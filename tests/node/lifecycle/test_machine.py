@@ -16,6 +16,7 @@ from node.lifecycle.happenings import (
     Acknowledge,
     Aim,
     Announce,
+    Asker,
     Close,
     Command,
     Counted,
@@ -199,6 +200,20 @@ def test_a_load_that_failed_is_told_and_tried_again_by_joining() -> None:
     again = failed.after(Join(CONFIGURED))
     assert again.life.failure is None
     assert again.effects[-1] == Load(CONFIGURED)
+
+
+def test_what_a_host_chose_is_asked_for_by_what_a_person_says_of_it_only() -> None:
+    life = Life(wish=CONFIGURED).after(Join(CONFIGURED, Asker.HOST)).life.after(Loaded()).life
+
+    def saved(happening: Happening) -> bool:
+        (save,) = (one for one in life.after(happening).effects if isinstance(one, Save))
+        return save.intent.joined
+
+    assert not saved(Leave(deadline=0.0, until=UNTIL))
+    assert saved(drain()) and saved(Pause(PERSON)) and saved(Join(CONFIGURED))
+    assert not saved(Join(CONFIGURED, Asker.NOBODY))
+    life = life.after(drain()).life
+    assert not saved(Undrain()), "then it is as it was"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from node.lifecycle.errors import IntentsDamaged
+from node.lifecycle import keeper as module
+from node.lifecycle.errors import HostStarting, IntentsDamaged
 from node.lifecycle.happenings import Aim, Intent
+from node.lifecycle.intents import IntentFile
+from node.lifecycle.keeper import Keeper
 from node.lifecycle.recovery import all_drained, merged, summed
+from node.lifecycle.table import State
 from node.lifecycle.wishes import SliceKey, Wish
+from tests.fakes import kept_host
+from tests.fakes.kept_host import Host
 from wire.tensors import WeightFormat
 from wire.types import LayerRange
 
@@ -59,3 +66,31 @@ def test_when_it_is_not_known_what_was_asked_nothing_is_served() -> None:
     trouble = IntentsDamaged(Path("/x"), "torn", "look")
     found = summed(all_drained([HERE, THERE]), trouble)
     assert (found.load, found.drained, found.trouble) == ((), (HERE, THERE), trouble)
+
+
+async def test_nothing_is_taken_before_it_is_known_what_was_asked_so_nothing_of_it_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(tmp_path)
+    async with host.process(HERE) as keeper:
+        await host.served(HERE)
+        await keeper.drain(HERE.key, 0.0)
+    async with Keeper(host.hands, IntentFile(host.path)) as keeper:
+        for early in (kept_host.joined(keeper, THERE), keeper.drain(None, 0.0), keeper.undrain(HERE.key)):
+            with pytest.raises(HostStarting, match="ask again in a moment"):
+                await early
+        monkeypatch.setattr(module, "RECOVER_TIMEOUT_S", 0.0)
+        with pytest.raises(HostStarting):
+            await keeper.recovered()
+        monkeypatch.setattr(module, "RECOVER_TIMEOUT_S", 20.0)
+        waiting = asyncio.create_task(keeper.recovered())
+        await keeper.hold_back(True)
+        await keeper.recover([HERE])
+        await waiting
+        await kept_host.joined(keeper, THERE)
+        assert (kept_host.state(keeper, HERE), host.hands.announced()) == (State.STOPPED, set())
+        await keeper.hold_back(False)
+        await host.served(THERE)
+        assert keeper.handles() == {THERE.key: host.hands.of(THERE.key)}
+    async with host.process(HERE):
+        await host.served(THERE)

@@ -24,7 +24,8 @@ class Peer:
     def __init__(self, name: str) -> None:
         self.verdicts: list[Verdict] = []
         self.pool = Post(name, on_message=self._message)
-        self.prover = Prover(tell=self.pool.tell, on_verdict=self.verdicts.append)
+        self.sent: list[int] = []
+        self.prover = Prover(tell=self.pool.tell, on_verdict=self.verdicts.append, sent=self.sent.append)
         self.pool.on_brief = self.prover.on_proof
         self.running = asyncio.ensure_future(self.prover.run())
 
@@ -89,6 +90,8 @@ async def test_a_udp_socket_that_is_ours_is_proven() -> None:
         verdict = await one.prover.ask(link, Transport.UDP, port)
         assert verdict is not None
         assert (verdict.proven, verdict.address) == (True, Address("127.0.0.1", port))
+        assert other.sent, "what is sent for others is counted"
+        assert one.sent == []
         ear.close()
 
 

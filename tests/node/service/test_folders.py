@@ -71,6 +71,15 @@ def test_all_that_belongs_to_the_unit_goes_and_nothing_else(file: UnitFile, tmp_
     assert file.remove(runtime) == ()
 
 
+def test_settings_can_be_left(file: UnitFile) -> None:
+    file.write(OURS)
+    settings = file.folder / "x.service.d"
+    settings.mkdir()
+    assert file.remove(None, with_settings=False) == (file.path,)
+    assert settings.is_dir()
+    assert file.remove(None) == (settings,)
+
+
 def test_a_folder_of_settings_that_is_a_link_is_not_followed(file: UnitFile, tmp_path: Path) -> None:
     file.write(OURS)
     precious = tmp_path / "precious"

@@ -11,6 +11,7 @@ from node.service.errors import (
     FileNotWritten,
     ForeignUnit,
     NotAllowed,
+    NothingLogged,
     NotInstalled,
     NotReadyYet,
     NotStopped,
@@ -152,6 +153,31 @@ async def test_without_a_journal_the_next_step_says_how_to_look(bench: Bench) ->
         await bench.install()
     assert caught.value.lines == ()
     assert "journalctl --user --unit lamella-node.service" in caught.value.next_step
+
+
+async def test_without_a_journal_what_the_host_said_last_is_shown(bench: Bench) -> None:
+    bench.systemd.set(start="fails", text="there is no model x; look for it")
+    with pytest.raises(StartFailed, match="known without a journal") as caught:
+        await bench.install()
+    assert caught.value.lines == ("there is no model x; look for it",)
+
+
+async def test_a_failed_install_leaves_settings_that_somebody_made_before(bench: Bench) -> None:
+    settings = bench.unit.parent / f"{NAME}.d" / "own.conf"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[Service]\nNice=5\n")
+    bench.systemd.set(start="fails")
+    with pytest.raises(StartFailed):
+        await bench.install()
+    assert bench.left() == [settings]
+    await bench.service.uninstall(bench.told.append)
+    assert bench.left() == []
+
+
+async def test_an_empty_journal_is_told_with_where_else_to_look(bench: Bench) -> None:
+    await bench.install()
+    with pytest.raises(NothingLogged, match="lamella-node ctl logs"):
+        await bench.service.logs(5, follow=False, as_json=False)
 
 
 async def test_a_failed_install_puts_the_former_service_back(bench: Bench) -> None:

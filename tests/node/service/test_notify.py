@@ -59,12 +59,30 @@ def test_each_thing_is_said_in_the_words_of_systemd(notifier: Notifier, ear: Ear
     said = ear.heard()
     assert said.keys() == {"RELOADING", "MONOTONIC_USEC"}
     assert before <= int(said["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    notifier.ready()
+    notifier.reloaded()
     assert ear.heard() == {"READY": "1"}
     notifier.watchdog()
     assert ear.heard() == {"WATCHDOG": "1"}
     notifier.stopping("2 answers under way")
     assert ear.heard() == {"STOPPING": "1", "STATUS": "2 answers under way"}
+
+
+def test_a_reload_makes_no_host_ready_that_starts_or_stops(notifier: Notifier, ear: Ear) -> None:
+    notifier.reloading()
+    notifier.reloaded("serves")
+    notifier.ready()
+    assert ear.heard() == {"READY": "1"}
+    notifier.stopping()
+    assert ear.heard() == {"STOPPING": "1"}
+    notifier.reloading()
+    notifier.reloaded("serves")
+    notifier.status("end")
+    assert ear.heard() == {"STATUS": "end"}
+
+
+def test_a_stop_gets_the_grace_that_holds_now(notifier: Notifier, ear: Ear) -> None:
+    notifier.stopping(within_s=600.0)
+    assert ear.heard() == {"STOPPING": "1", "EXTEND_TIMEOUT_USEC": "615000000"}
 
 
 def test_a_start_gets_more_time_with_each_sign_of_life(notifier: Notifier, ear: Ear) -> None:

@@ -101,3 +101,9 @@ def test_a_host_between_two_starts_is_no_running_host() -> None:
 @given(st.text(max_size=100))
 def test_any_output_is_read(text: str) -> None:
     assert standing.read(text).text
+
+
+def test_what_a_host_said_last_is_told_of_one_that_failed_and_not_of_one_that_was_stopped() -> None:
+    failed = standing.read(shown(ActiveState="failed", ExecMainStatus=1, StatusText="there is no model x"))
+    assert failed.text == "failed; the host could not start or go on (status 1): there is no model x"
+    assert standing.read(shown(ActiveState="inactive", StatusText="serves x")).text == "does not run"

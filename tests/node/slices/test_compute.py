@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -98,3 +100,29 @@ async def test_stop_waits_for_what_runs_and_drops_what_has_not_begun() -> None:
 async def test_a_thread_that_was_not_started_runs_nothing() -> None:
     with pytest.raises(ComputeStopped):
         await ComputeThread(1).run(threading.get_ident)
+
+
+async def test_what_nobody_waits_for_any_more_is_not_kept_by_who_waited(compute: ComputeThread) -> None:
+    class Large:
+        """What a function held when it failed."""
+
+    begun, go_on = threading.Event(), threading.Event()
+    made: list[weakref.ref[Large]] = []
+
+    def fail() -> None:
+        large = Large()
+        made.append(weakref.ref(large))
+        begun.set()
+        go_on.wait(20)
+        raise ValueError("given up")
+
+    waiting = asyncio.create_task(compute.run(fail))
+    await asyncio.to_thread(begun.wait, 20)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await waiting
+    go_on.set()
+    await compute.run(gc.collect)
+    await compute.run(gc.collect)
+    assert cancelled.value.__traceback__ is not None
+    assert made[0]() is None

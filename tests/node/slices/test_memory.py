@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,3 +28,15 @@ def test_another_c_library_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) ->
     memory._trim.cache_clear()
     memory.give_back()
     memory._trim.cache_clear()
+
+
+def test_what_only_leads_to_itself_is_freed() -> None:
+    class Module:
+        """Leads to itself, as the modules of a model do."""
+
+        def __init__(self) -> None:
+            self.root = self
+
+    gone = weakref.ref(Module())
+    memory.free()
+    assert gone() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,19 @@ def test_arguments_that_are_not_known_are_not_recorded() -> None:
     assert record(scale=torch.zeros(3, 4)) is None
     assert record(scale={"a": 1}) is None
     assert recorded.record(Layer(), {"flag": True}, torch.zeros(1, 1, 16), lambda out: out) is None
+
+
+def test_a_recording_goes_with_the_slice_and_takes_its_weights_along(tmp_path: Path) -> None:
+    folder = write_tiny(tmp_path, "llama", dtype=torch.bfloat16)
+    held = whole(folder, "bfloat16")
+    # What a recording holds as a constant is the weight of a norm, among others.
+    norms = [weakref.ref(one) for name, one in held._model.named_parameters() if "layernorm" in name]
+    assert recordings(held, folder) == 5
+    held.release()
+    assert norms and {one() for one in norms} == {None}
+
+
+def recordings(held: Slice, folder: Path) -> int:
+    """How many layers are played back."""
+    family, _ = load_config(folder)
+    return sum(one.recorded is not None for one in layer_stack(held._model, family))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 import torch
@@ -188,6 +189,18 @@ def test_caches_are_made_only_for_layers_the_slice_has_and_taken_only_by_their_m
     cache = other.new_cache(LayerRange(1, 3))
     with pytest.raises(BadInput, match="another slice"):
         piece.forward(torch.zeros(1, 1, 64), cache=cache, position=0, want=Want.HIDDEN)
+
+
+def test_a_slice_that_is_released_frees_its_weights_whoever_holds_it(tiny: TinyModels) -> None:
+    held = whole(tiny, "llama")
+    cache = held.new_cache(WHOLE)
+    weights = [weakref.ref(one) for one in held._model.parameters()]
+    held.release()
+    held.release()
+    assert weights and {one() for one in weights} == {None}
+    assert held.weight_bytes > 0
+    with pytest.raises(BadInput, match="released"):
+        held.forward(IDS, cache=cache, position=0, want=Want.LOGITS)
 
 
 def test_a_slice_refuses_a_thread_that_did_not_load_it(tiny: TinyModels) -> None:

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from node.manners.pacing import Pacer
 from node.store import fetch as module
 from node.store import schedule
 from node.store.distrust import Distrust
 from node.store.errors import NotFetched, StoreError
 from node.store.fetch import fetch
+from node.store.pace import Intake, Turn
 from node.store.source import Chunk, SourceFailed
 from tests.fakes.deadline import until
+from tests.fakes.pace import HandPace
 from tests.fakes.sources import FakeSource, Keeper, make_chunks
 
 DATA = make_chunks(40, 100_000)
@@ -183,15 +187,75 @@ async def test_memory_in_flight_is_bounded_while_the_disk_is_slow(
     assert keeper.kept == WHOLE
 
 
-async def test_the_download_cap_holds_over_all_sources(keeper: Keeper) -> None:
-    report = await fetch(
-        CHUNKS, [FakeSource("a", DATA), FakeSource("b", DATA)], keep=keeper.keep, cap=4_000_000
-    )
-    # One second's allowance passes at once.
+async def test_a_limit_holds_over_all_sources(keeper: Keeper) -> None:
+    intake = Intake.at(Pacer(download_bytes_per_s=4_000_000))
+    sources = [FakeSource("a", DATA), FakeSource("b", DATA)]
+    report = await fetch(CHUNKS, sources, keep=keeper.keep, intake=intake)
     assert keeper.kept == WHOLE
-    assert report.seconds < 20
-    capped = await fetch(CHUNKS[:20], [FakeSource("a", DATA)], keep=keeper.keep, cap=1_000_000)
-    assert 0.7 <= capped.seconds < 20
+    # Of four megabytes one passes at once.
+    assert 0.7 <= report.seconds < 20
+    assert report.duplicate_bytes == 0
+    assert intake.peers.nbytes == 4_000_000
+    assert (intake.hub.nbytes, intake.waiting) == (0, 0)
+
+
+async def test_while_what_came_waits_nothing_more_is_asked_for_and_nobody_is_blamed(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "STALL_FLOOR_S", 0.02)
+    monkeypatch.setattr(schedule, "GIVE_UP_S", 0.03)
+    monkeypatch.setattr(schedule, "LEAST_BYTES_PER_S", 1e9)
+    monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
+    pace = HandPace()
+    intake = Intake.at(pace)
+    sources = [FakeSource(name, DATA) for name in ("a", "b", "c")]
+    pace.download.opened.clear()
+    running = asyncio.create_task(fetch(CHUNKS, sources, keep=keeper.keep, intake=intake))
+    await until(lambda: intake.waiting == 1)
+    # Ten times as long as a source may be silent.
+    await asyncio.wait([running], timeout=0.3)
+    assert intake.waiting == 1
+    assert sum(len(one.batches) for one in sources) == 1
+    pace.download.opened.set()
+    report = await running
+    assert keeper.kept == WHOLE
+    assert (report.duplicate_bytes, [one.dropped for one in report.sources]) == (0, [None] * 3)
+
+
+async def test_a_source_that_sends_a_little_now_and_then_is_late_all_the_same(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time it waits for its turn its clock stands still, and does not begin anew."""
+
+    class Dripping(FakeSource):
+        async def read(
+            self, batch: Sequence[Chunk], turn: Turn | None = None
+        ) -> AsyncIterator[tuple[Chunk, bytes]]:
+            self.batches.append(list(batch))
+            while turn is not None:
+                await asyncio.sleep(0.005)
+                await turn(1)
+            for chunk in batch:
+                yield chunk, b""
+
+    monkeypatch.setattr(schedule, "STALL_FLOOR_S", 0.1)
+    monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
+    drip = Dripping("drip", DATA)
+    async with asyncio.timeout(20):
+        await fetch(CHUNKS, [drip, FakeSource("b", DATA)], keep=keeper.keep, intake=Intake.at(HandPace()))
+    assert drip.batches
+    assert keeper.kept == WHOLE
+
+
+async def test_slow_sources_do_not_keep_a_limited_host_from_asking_others(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.01)
+    silent = [FakeSource(name, DATA, chunk_s=1e6) for name in ("a", "b", "c")]
+    intake = Intake.at(HandPace())
+    async with asyncio.timeout(20):
+        await fetch(CHUNKS, [*silent, FakeSource("quick", DATA)], keep=keeper.keep, intake=intake)
+    assert keeper.kept == WHOLE
 
 
 @pytest.mark.parametrize("behaviour", ["lying", "stalling"])

@@ -21,10 +21,11 @@ from node.store.hub_errors import (
 )
 from node.store.hub_http import HubHttp, Stretch
 from node.store.hub_library import RemoteFile, access
-from node.store.rates import Throttle
+from node.store.pace import Intake
 from tests.fakes.deadline import until
 from tests.fakes.hub import Fault, StandInHub, cut, headed, page, refuse, resized, stall
 from tests.fakes.hub_machine import fresh_machine
+from tests.fakes.pace import HandPace
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 TOKEN = "hf_good"
@@ -267,16 +268,34 @@ async def test_whoever_leaves_in_the_middle_leaves_no_connection(hub: StandInHub
 
 
 async def test_a_cap_holds_for_everything_that_comes(hub: StandInHub) -> None:
-    naps: list[float] = []
+    pace = HandPace()
+    flow = Intake.at(pace).hub
+    async with HubHttp(access(None, hub.url), flow) as http:
+        assert len(await http.read(part(hub))) == sum(pace.download.taken) == flow.nbytes
+        assert min(sum(pace.download.spent), sum(pace.upload.spent)) > 100, "heads are counted too"
+        # Whoever reads for a fetch waits where that says, and is counted there.
+        passed: list[int] = []
 
-    async def nap(seconds: float) -> None:
-        naps.append(seconds)
+        async def turn(nbytes: int) -> None:
+            passed.append(nbytes)
 
-    throttle = Throttle(1_000_000, 100_000, clock=lambda: sum(naps), sleep=nap)
-    async with HubHttp(access(None, hub.url), throttle) as http:
-        await http.read(part(hub))
-    # 300 kB, of which a burst of 100 kB passes at once; what the last piece owes is for the next to wait for.
-    assert 0.05 < sum(naps) <= 0.2 + 1e-6
+        before = flow.nbytes
+        async with aclosing(http.pieces(part(hub), turn)) as pieces:
+            came = [len(piece) async for piece in pieces]
+        assert passed == came
+        assert flow.nbytes == before
+
+
+async def test_what_may_not_pass_yet_is_not_read_on(hub: StandInHub) -> None:
+    pace = HandPace()
+    async with HubHttp(access(None, hub.url), Intake.at(pace).hub) as http:
+        pace.download.opened.clear()
+        reading = asyncio.create_task(http.read(part(hub)))
+        await until(lambda: bool(pace.download.spent))
+        await asyncio.wait([reading], timeout=0.05)
+        assert not reading.done()
+        pace.download.opened.set()
+        assert len(await reading) == sum(pace.download.taken)
 
 
 async def test_a_proxy_of_the_environment_is_asked_and_passwords_of_files_are_not_sent(

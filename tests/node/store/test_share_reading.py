@@ -40,7 +40,7 @@ def test_blocks_are_bounded_and_their_bytes_are_those_of_the_parts(
     whole = b"".join(read([part]) for part in parts)
     before, share_reading._LONG_BYTES = share_reading._LONG_BYTES, long  # type: ignore[misc] # short stretches stand in for long ones
     try:
-        found = [read(block) for block in blocks(parts, most)]
+        found = [read(block) for block in blocks(parts, lambda: most)]
     finally:
         share_reading._LONG_BYTES = before  # type: ignore[misc] # as above
     assert b"".join(found) == whole
@@ -48,7 +48,9 @@ def test_blocks_are_bounded_and_their_bytes_are_those_of_the_parts(
 
 
 def test_a_head_longer_than_a_block_is_one_by_itself() -> None:
-    assert [read(block) for block in blocks([Part(head=b"a"), Part(head=b"b" * 9), Part(head=b"c")], 4)] == [
+    assert [
+        read(block) for block in blocks([Part(head=b"a"), Part(head=b"b" * 9), Part(head=b"c")], lambda: 4)
+    ] == [
         b"a",
         b"b" * 9,
         b"c",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -80,6 +80,42 @@ def test_a_send_from_a_callback_is_answered_from_a_callback(run: Callable[[Body]
             await echoing.close()
 
     run(body)
+
+
+async def test_what_answers_a_batch_of_messages_leaves_in_few_writes() -> None:
+    def echo(link: Link, message: Message) -> None:
+        link.send(message)
+
+    echoing = Post("echo", on_message=echo)
+    echoing.address = await echoing.listen(echoing.address)
+    async with posts("a") as [a]:
+        link = await a.link_with(echoing)
+        (answering,) = echoing.links.values()
+        transport = cast("asyncio.Transport", answering._transport)
+        writes: list[int] = []
+
+        class Counting:
+            """The transport, with its writes counted."""
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(transport, name)
+
+            def write(self, data: bytes) -> None:
+                writes.append(len(data))
+                transport.write(data)
+
+        answering._transport = cast("asyncio.Transport", Counting())
+        # Queued together, so that they come in one read.
+        link._answering = True
+        for number in range(64):
+            link.send(small(number))
+        link._answering = False
+        link._pump()
+        await a.notes.until(lambda: len(a.notes.messages) == 64)
+        assert a.notes.steps == list(range(64))
+        assert len(writes) < 16
+        answering._transport = transport
+        await echoing.close()
 
 
 async def test_a_decode_step_overtakes_prefill_that_is_queued() -> None:
