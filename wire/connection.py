@@ -118,8 +118,8 @@ class Connection:
             )
         if type(message) in _LINK_INPUTS:
             raise InvalidValue(f"{message.declaration.name} is sent by the connection itself")
-        if self._outbox.pending_bytes > limits.SEND_QUEUE_BYTES:
-            queued = f"{self._outbox.pending_bytes >> 20} MiB are queued"
+        if self._outbox.held_bytes > limits.SEND_QUEUE_BYTES:
+            queued = f"{self._outbox.held_bytes >> 20} MiB are queued"
             self._finish(Input.TIMEOUT, Code.TIMEOUT, f"{queued} and the peer does not read them")
             return
         # The peer hears of what we received as part of a packet that leaves anyway.

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
+from typing import Final
 
 from wire import limits
 from wire.frames import Lane
 from wire.messages.base import Body
+
+_MESSAGE_BYTES: Final = 384
+"""What a message that waits takes beyond its own bytes, about; with small ones that is the most of it."""
 
 
 class _Outgoing:
@@ -61,6 +65,11 @@ class Outbox:
         """Bytes of messages not yet written into a record."""
         self.completed = 0
         """Counted messages whose last byte has been written into a record."""
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory that all of it takes, about."""
+        return self.pending_bytes + _MESSAGE_BYTES * (len(self._urgent) + len(self._bulk))
 
     def put(self, head: bytes, body: Body, *, key: Hashable = None, counted: bool = True) -> None:
         """Queue a message.

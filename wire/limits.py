@@ -32,7 +32,8 @@ MAX_CBOR_DEPTH: Final = 8
 URGENT_BURST_RECORDS: Final = 32
 """Urgent records in a row after which one waiting bulk record goes out, so that bulk never starves."""
 SEND_QUEUE_BYTES: Final = 32 * 1024 * 1024
-"""Security limit: bytes queued to one peer that does not read; past it the link is closed."""
+"""Security limit: memory queued to one peer that does not read, each message counted with what it takes by itself;
+past it the link is closed."""
 
 # Liveness (specs/wire.md §Liveness)
 HANDSHAKE_TIMEOUT_S: Final = 5.0

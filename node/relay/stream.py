@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from node.errors import NodeError
 from node.relay.line import Line
+from wire import limits
 from wire.circuit import Flow
 from wire.codes import Code
 from wire.errors import BadMessage
@@ -19,7 +21,10 @@ LOW_BYTES: Final = 32 * 1024
 
 
 class CircuitStream(asyncio.Transport):
-    """The transport of one circuit's end. Nothing is buffered for reading: the protocol takes what comes."""
+    """The transport of one circuit's end.
+
+    What comes while the protocol reads nothing is kept here, without credit for more.
+    """
 
     def __init__(
         self,
@@ -38,6 +43,9 @@ class CircuitStream(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._flow = Flow()
         self._high, self._low = HIGH_BYTES, LOW_BYTES
+        self._kept: deque[bytes | bytearray | memoryview] = deque()
+        self._kept_bytes = 0
+        self._reads = True
         self._paused = False
         self._closing = False
         self._over = False
@@ -49,9 +57,22 @@ class CircuitStream(asyncio.Transport):
     # What the relay says.
 
     def on_data(self, body: bytes | bytearray | memoryview) -> None:
-        """Bytes of the other end."""
+        """Bytes of the other end, which must not change any more."""
         if self._over:
             return
+        self._kept.append(body)
+        self._kept_bytes += len(body)
+        if self._kept_bytes > limits.RELAY_WINDOW_BYTES:
+            self._finish(Code.PROTOCOL, ConnectionResetError("the relay sent more than it may"))
+        self._read()
+
+    def _read(self) -> None:
+        while self._reads and self._kept and not self._over:
+            body = self._kept.popleft()
+            self._kept_bytes -= len(body)
+            self._take(body)
+
+    def _take(self, body: bytes | bytearray | memoryview) -> None:
         try:
             told = self._flow.on_data(len(body))
         except BadMessage:
@@ -103,6 +124,15 @@ class CircuitStream(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self._closing or self._over
+
+    def pause_reading(self) -> None:
+        """Hand nothing on, and give no credit, until `resume_reading`."""
+        self._reads = False
+
+    def resume_reading(self) -> None:
+        """Hand on what was kept, and what comes."""
+        self._reads = True
+        self._read()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = HIGH_BYTES if high is None else high

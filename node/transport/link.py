@@ -1,9 +1,10 @@
 """One link: a connection and its socket, joined by asyncio.
 
 The shell only moves bytes, events and timers; nothing in it looks into a message. Reads land in a buffer of the link's
-own. Writes are pulled from the connection in small batches as the socket takes them, so that an urgent message never
-queues behind more than one batch here and a little in the kernel. Works the same on asyncio's loop and on uvloop,
-which does not copy what is written: every batch is a fresh buffer.
+own. What they bring is handed on in turns, so that a peer that sends crowds of messages does not keep the loop from
+everybody else, and nothing more is read of it meanwhile. Writes are pulled from the connection in small batches as the
+socket takes them, so that an urgent message never queues behind more than one batch here and a little in the kernel.
+Works the same on asyncio's loop and on uvloop, which does not copy what is written: every batch is a fresh buffer.
 
 Callbacks run from the loop, one after the other, never inside `send`. One that raises is reported to the loop's
 exception handler, and the link goes on with the next event.
@@ -21,7 +22,8 @@ from typing import Final, cast
 from crypto.identity import PeerId
 from node.transport.errors import LinkClosed
 from node.transport.pace import Gate, Pace
-from node.transport.sockets import peer_address, read_ahead, tune
+from node.transport.reading import Reading
+from node.transport.sockets import peer_address, tune
 from wire import limits
 from wire.codes import Code
 from wire.connection import Connection
@@ -32,7 +34,8 @@ from wire.handshake import Peer
 from wire.messages.base import Message
 from wire.types import Address
 
-READ_BUFFER_BYTES: Final = 256 * 1024
+TURN_EVENTS: Final = 64
+"""Handed on before others have their turn."""
 WRITE_BATCH_BYTES: Final = 256 * 1024
 """Asked of the connection at once; what has left it can no longer be overtaken."""
 WRITE_HIGH_BYTES: Final = 128 * 1024
@@ -83,7 +86,6 @@ class Link(asyncio.BufferedProtocol):
         self._remote = remote
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._inbox: deque[ConnectionEvent] = deque()
         self._dispatch_due = self._answering = False
         self._paused = False
@@ -94,8 +96,8 @@ class Link(asyncio.BufferedProtocol):
         self._drain_waiters: list[asyncio.Future[None]] = []
         # What a relay carries is counted on the link to the relay.
         self._pace = pace if via is None else None
+        self._reading = Reading(None if self._pace is None else self._pace.download)
         self._seen_bytes = self._urgent_bytes = 0
-        self._window_bytes = 0
 
     @property
     def peer(self) -> Peer:
@@ -203,7 +205,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
         tune(transport)
-        self._follow_window()
+        self._reading.begin(self._transport)
         if self._remote is None:
             self._remote = peer_address(transport.get_extra_info("peername"))
         if self._remote is None or not self._callbacks.on_connected(self):
@@ -213,17 +215,14 @@ class Link(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Where the next read goes."""
-        self._follow_window()
-        if self._pace is not None and self._pace.download.limited:
-            return self._buffer[: self._pace.download.quantum_bytes]
-        return self._buffer
+        return self._reading.space()
 
     def buffer_updated(self, nbytes: int) -> None:
         """A read has filled the buffer's beginning."""
-        self._connection.receive_data(self._buffer[:nbytes], now=time.monotonic())
+        waiting = len(self._inbox)
+        self._connection.receive_data(self._reading.filled(nbytes), now=time.monotonic())
         self._pump()
-        if self._pace is not None and self._pace.download.limited:
-            self._count_read(self._pace.download, nbytes)
+        self._reading.count(nbytes, len(self._inbox) - waiting)
 
     def eof_received(self) -> None:
         """The peer closed its side; the transport closes ours."""
@@ -233,14 +232,14 @@ class Link(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The socket is gone."""
         self._transport = None
+        self._reading.end()
         if self._pace is not None:
             self._pace.upload.leave(self._pump)
-            self._pace.download.leave(self._read_on)
         self._connection.receive_eof(now=time.monotonic())
         self._pump()
         self._cancel_timer()
         self.closed.set()
-        self._loop.call_soon(self._callbacks.on_disconnected, self)
+        self._loop.call_soon(self._disconnected)
 
     def pause_writing(self) -> None:
         """The transport holds enough."""
@@ -264,21 +263,32 @@ class Link(asyncio.BufferedProtocol):
             if not self._dispatch_due:
                 self._dispatch_due = True
                 self._loop.call_soon(self._dispatch)
+            if len(self._inbox) > TURN_EVENTS:
+                self._reading.hold(behind=True)
         self._write()
         self._set_timer()
 
     def _dispatch(self) -> None:
-        """Hand the events to the owner. Runs from the loop, which reports what a callback raises."""
+        """Hand a turn's events to the owner. Runs from the loop, which reports what a callback raises."""
         self._answering = True
         try:
-            while self._inbox:
+            for _ in range(min(TURN_EVENTS, len(self._inbox))):
                 self._handle(self._inbox.popleft())
         finally:
             self._answering = False
             self._dispatch_due = bool(self._inbox)
             if self._dispatch_due:
                 self._loop.call_soon(self._dispatch)
+            else:
+                self._reading.hold(behind=False)
             self._pump()
+
+    def _disconnected(self) -> None:
+        """Say that the socket is gone, after all that was read from it."""
+        if self._inbox:
+            self._loop.call_soon(self._disconnected)
+        else:
+            self._callbacks.on_disconnected(self)
 
     def _handle(self, event: ConnectionEvent) -> None:
         match event:
@@ -340,28 +350,6 @@ class Link(asyncio.BufferedProtocol):
                 gate.spend(len(buffer))
             self._urgent_bytes = max(0, self._urgent_bytes - (before - connection.pending_bytes))
         self._seen_bytes = connection.pending_bytes
-
-    def _count_read(self, gate: Gate, nbytes: int) -> None:
-        """Count what was read, and read on when our turn has come; who sends little goes first."""
-        gate.spend(nbytes)
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if not gate.may(self._read_on, urgent=nbytes < gate.quantum_bytes):
-            transport.pause_reading()
-
-    def _follow_window(self) -> None:
-        """Have the kernel read no further ahead than the limit has it, which may come, change and go."""
-        gate = None if self._pace is None else self._pace.download
-        if gate is None or self._transport is None or not (gate.limited or self._window_bytes):
-            return
-        if gate.window_bytes != self._window_bytes:
-            self._window_bytes = gate.window_bytes
-            read_ahead(self._transport, gate.window_bytes)
-
-    def _read_on(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     def _wake_drainers(self, error: LinkClosed | None) -> None:
         waiters, self._drain_waiters = self._drain_waiters, []

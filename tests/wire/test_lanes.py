@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Hashable
 
 import pytest
@@ -146,3 +147,17 @@ def test_dropping_bulk_leaves_what_is_urgent() -> None:
     put(outbox, b"after", key="a")
     assert receiver.drain(outbox) == [b"urgent", b"after"]
     assert outbox.pending_bytes == 0
+
+
+def test_many_small_messages_hold_more_than_their_bytes() -> None:
+    outbox = Outbox()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(2_000):
+        put(outbox, f"{number:08}".encode())
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert outbox.pending_bytes < held / 3
+    assert held * 0.75 < outbox.held_bytes < held * 1.5
+    Receiver().drain(outbox)
+    assert outbox.held_bytes == 0

@@ -142,3 +142,27 @@ async def test_a_line_that_is_over_ends_the_stream() -> None:
     await asyncio.sleep(0)
     assert isinstance(reader.lost[0], ConnectionResetError)
     assert over == [made]
+
+
+async def test_what_comes_while_nothing_is_read_is_kept_without_credit_and_within_the_window() -> None:
+    made, line, reader, over = stream()
+    made.pause_reading()
+    for _ in range(WINDOW // PIECE):
+        made.on_data(bytes(PIECE))
+    assert (reader.heard, line.said()) == (b"", [])
+    made.resume_reading()
+    assert len(reader.heard) == WINDOW
+    credit = sum(one.taken for one in line.said() if isinstance(one, RelayCredit))
+    assert credit == WINDOW
+    made.pause_reading()
+    for _ in range(WINDOW // PIECE):
+        made.on_data(bytes(PIECE))
+    assert not over
+    made.on_data(b"x")
+    assert over == [made]
+    assert [one.code for one in line.said() if isinstance(one, RelayClose)] == [Code.PROTOCOL]
+    made.on_data(b"late")
+    made.resume_reading()
+    await asyncio.sleep(0)
+    assert len(reader.heard) == WINDOW
+    assert [type(one) for one in reader.lost] == [ConnectionResetError]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 import uvloop
 
 from node.transport.errors import LinkClosed
-from node.transport.link import DRAINED_BYTES, Link
+from node.transport.link import DRAINED_BYTES, TURN_EVENTS, Link
+from node.transport.reading import READ_BUFFER_BYTES
 from tests.fakes.joined import OTHER_SESSION, small, step
 from tests.fakes.pools import Post, RawPeer, posts, until
 from wire import limits
@@ -20,6 +23,7 @@ from wire.connection_table import State
 from wire.errors import IllegalState, InvalidValue
 from wire.messages.base import Message
 from wire.messages.forward import Forward
+from wire.messages.hosting import Describe
 
 MEBIBYTE = 1024 * 1024
 Body = Callable[[], Coroutine[Any, Any, None]]
@@ -116,6 +120,69 @@ async def test_what_answers_a_batch_of_messages_leaves_in_few_writes() -> None:
         assert len(writes) < 16
         answering._transport = transport
         await echoing.close()
+
+
+@LOOPS
+def test_a_crowd_of_messages_leaves_others_their_turn(run: Callable[[Body], None]) -> None:
+    async def body() -> None:
+        crowd = 20_000
+        turns = [0]
+
+        async def beat() -> None:
+            while True:
+                turns.append(0)
+                await asyncio.sleep(0)
+
+        def count(link: Link, message: Message) -> None:
+            turns[-1] += 1
+
+        crowded = Post("crowded", on_message=count)
+        crowded.address = await crowded.listen(crowded.address)
+        async with posts("a") as [a]:
+            link = await a.link_with(crowded)
+            (reading,) = crowded.links.values()
+            beating = asyncio.create_task(beat())
+            for _ in range(crowd):
+                link._connection.send(Describe(), now=time.monotonic())
+            link._pump()
+            most = 0
+            async with asyncio.timeout(20):
+                while sum(turns) < crowd:
+                    most = max(most, len(reading._inbox))
+                    await asyncio.sleep(0)
+            assert max(turns) <= TURN_EVENTS
+            # What one read holds, at the most: nothing is read beside it.
+            assert TURN_EVENTS < most < READ_BUFFER_BYTES / 10
+            beating.cancel()
+            link.send(small(1))
+            await until(lambda: sum(turns) == crowd + 1)
+        await crowded.close()
+
+    run(body)
+
+
+async def test_the_socket_is_gone_after_all_that_was_read_from_it() -> None:
+    told: list[str] = []
+    crowded = Post("crowded", on_message=lambda link, message: told.append("message"))
+    crowded.address = await crowded.listen(crowded.address)
+    async with posts("a") as [a]:
+        link = await a.link_with(crowded)
+        (reading,) = crowded.links.values()
+        callbacks = reading._callbacks
+
+        def gone(link: Link) -> None:
+            told.append("gone")
+            callbacks.on_disconnected(link)
+
+        reading._callbacks = replace(callbacks, on_disconnected=gone)
+        for _ in range(3 * TURN_EVENTS):
+            link._connection.send(Describe(), now=time.monotonic())
+        link._pump()
+        await until(lambda: "message" in told)
+        reading.abort()
+        await until(lambda: "gone" in told)
+        assert told == ["message"] * (3 * TURN_EVENTS) + ["gone"]
+    await crowded.close()
 
 
 async def test_a_decode_step_overtakes_prefill_that_is_queued() -> None:
