@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from node import own_socket
 from node.control.arguments import NoArguments
 from node.control.client import ControlClient, connected
 from node.control.commands import SESSIONS, STATUS, Command
@@ -40,7 +41,7 @@ class OwnHost:
         """Connect to nothing yet.
 
         Args:
-            socket: where its control socket is; in this user's runtime folder when None.
+            socket: where its control socket is; where its own settings say when None.
             every_s: time between two looks.
         """
         self._socket = socket
@@ -53,7 +54,7 @@ class OwnHost:
         """
         while True:
             try:
-                async with connected(self._socket) as client:
+                async with connected(self._socket or own_socket.named()) as client:
                     while True:
                         told(await _look(client))
                         await asyncio.sleep(self._every_s)
@@ -72,7 +73,7 @@ class OwnHost:
         Raises:
             NodeError: it did not, or could not be asked.
         """
-        async with connected(self._socket) as client:
+        async with connected(self._socket or own_socket.named()) as client:
             result: object = await client.call(command, arguments, told=told)
             return result
 

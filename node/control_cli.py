@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
-from node import command_line, control_text
+from node import command_line, control_text, own_socket
 from node.control.client import connected, decoded
 from node.control.commands import COMMANDS, LOGS, Command, read_arguments, suggestion
 from node.control.errors import BadRequest, Unfit
@@ -61,7 +61,7 @@ class ControlConfig:
     command: Command[Any, Any, Any]
     arguments: Any
     socket: Path | None = None
-    """Where the host's socket is; in this user's runtime folder when None."""
+    """Where the host's socket is; where its own settings say when None."""
     json: bool = False
 
 
@@ -115,7 +115,7 @@ async def run(config: ControlConfig, out: TextIO | None = None, err: TextIO | No
     told = _Told(config, out or sys.stdout, err or sys.stderr)
     try:
         async with (
-            connected(config.socket) as client,
+            connected(config.socket or own_socket.named()) as client,
             client.answers(config.command, config.arguments) as answers,
         ):
             async for answer in answers:
@@ -244,7 +244,7 @@ def _parser(prog: str, description: str, epilog: str) -> _Parser:
         dest="socket",
         type=Path,
         metavar="PATH",
-        help="the host's socket (default: in this user's runtime folder)",
+        help="the host's socket (default: where its settings say, else in this user's runtime folder)",
     )
     return parser
 

@@ -114,6 +114,16 @@ class Finder:
         """What was asked, lost, refused and throttled since the start."""
         return self._directory.counts
 
+    @property
+    def records_announced(self) -> int:
+        """Records of this host that are announced."""
+        return self._directory.announced
+
+    @property
+    def records_stored(self) -> int:
+        """Records of others that are kept here."""
+        return self._directory.stored
+
     def add_contacts(self, contacts: Iterable[Address]) -> None:
         """Ask these too; each takes datagrams at the port where it takes links."""
         self._contacts += [one for one in contacts if one not in self._contacts]

@@ -128,6 +128,16 @@ class Presence:
         """What the DHT asked, lost, refused and throttled since the start."""
         return self._finder.counts
 
+    @property
+    def dht_announced(self) -> int:
+        """Records of this host that are announced."""
+        return self._finder.records_announced
+
+    @property
+    def dht_stored(self) -> int:
+        """Records of others that are kept here."""
+        return self._finder.records_stored
+
     def announce(self, offers: Iterable[Offer]) -> None:
         """Announce these slices from now on, and no others."""
         self._finder.announce(offers)

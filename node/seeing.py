@@ -60,7 +60,8 @@ class Seeing:
 
     def links(self) -> LinkFacts:
         """Links to peers."""
-        links = list(self._parts.presence.pool.links.values())
+        pool = self._parts.presence.pool
+        links = list(pool.links.values())
         trips = [one.round_trip_s for one in links if one.round_trip_s]
         kinds = Counter(
             ("inbound" if one.inbound else "outbound", "direct" if one.via is None else "relayed")
@@ -70,15 +71,20 @@ class Seeing:
             open=kinds,
             round_trip_median_s=median(trips) if trips else None,
             round_trip_max_s=max(trips, default=None),
+            sent_bytes=pool.moved.sent,
+            received_bytes=pool.moved.received,
         )
 
     def dht(self) -> DhtFacts | None:
         """The part of the DHT that this host is."""
-        nodes, counts = self._parts.presence.nodes, self._parts.presence.dht_counts
+        presence = self._parts.presence
+        nodes, counts = presence.nodes, presence.dht_counts
         if nodes is None:
             return None
         return DhtFacts(
             contacts=nodes,
+            announced=presence.dht_announced,
+            stored=presence.dht_stored,
             requests=counts.get("requests", 0),
             lost=counts.get("lost", 0),
             throttled=counts.get("throttled", 0),

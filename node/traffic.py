@@ -48,7 +48,7 @@ class Traffic:
         )
 
     def weight_facts(self, disk_limit_bytes: int | None) -> WeightFacts:
-        """Weights that were given and fetched; how much of the disk they take is not looked up for every scrape."""
+        """Weights that were given and fetched."""
         return WeightFacts(
             given_bytes=self.sharing.given_bytes,
             fetched_bytes={"hub": self.fetched.hub.nbytes, "peer": self.fetched.peers.nbytes},

@@ -84,6 +84,11 @@ class Announcer:
         self.notice: Callable[[str], None] = lambda _: None
         """Called with a sentence for the person who runs this host."""
 
+    @property
+    def announced(self) -> int:
+        """Records that were published last and not withdrawn."""
+        return sum(record.state is RecordState.SERVING for record in self._published.values())
+
     def offer(self, offers: Iterable[SliceOffer]) -> None:
         """Announce exactly these from now on."""
         self._offers = tuple(offers)[: limits.MAX_SLICES_PER_PEER]

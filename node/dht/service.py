@@ -212,6 +212,16 @@ class Directory:
         return dict(self._protocol.counts)
 
     @property
+    def announced(self) -> int:
+        """Records of this host that are announced."""
+        return 0 if self._announcer is None else self._announcer.announced
+
+    @property
+    def stored(self) -> int:
+        """Records of others that are kept here."""
+        return len(self._protocol.storage)
+
+    @property
     def running(self) -> DhtNode:
         """The node, once it has started."""
         if self._node is None:

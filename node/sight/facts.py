@@ -90,10 +90,10 @@ class LinkFacts:
     round_trip_max_s: Annotated[
         float | None, _gauge("link_round_trip_max_seconds", "The slowest round trip of all links.")
     ] = None
-    sent_bytes: Annotated[int | None, _counter("link_sent_bytes", "Bytes sent over links.")] = None
-    received_bytes: Annotated[int | None, _counter("link_received_bytes", "Bytes received over links.")] = (
-        None
-    )
+    sent_bytes: Annotated[int | None, _counter("link_sent_bytes", "Bytes sent over links, encrypted.")] = None
+    received_bytes: Annotated[
+        int | None, _counter("link_received_bytes", "Bytes received over links, encrypted.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,6 @@ class WeightFacts:
     answering: Annotated[
         int, _gauge("weights_answers", "Answers to peers' requests for weights under way.")
     ] = 0
-    disk_bytes: Annotated[int | None, _gauge("weights_disk_bytes", "Disk that fetched weights take.")] = None
     disk_limit_bytes: Annotated[
         int | None, _gauge("weights_disk_limit_bytes", "Disk that fetched weights may take.")
     ] = None

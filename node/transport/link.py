@@ -81,6 +81,8 @@ class Link(asyncio.BufferedProtocol):
         """Set once the socket is gone."""
         self.since = self.last_used = time.monotonic()
         """When a message was last sent or received."""
+        self.sent_bytes = self.received_bytes = 0
+        """What has passed through its stream, encrypted."""
         self._connection = connection
         self._callbacks = callbacks
         self._remote = remote
@@ -220,6 +222,7 @@ class Link(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """A read has filled the buffer's beginning."""
         waiting = len(self._inbox)
+        self.received_bytes += nbytes
         self._connection.receive_data(self._reading.filled(nbytes), now=time.monotonic())
         self._pump()
         self._reading.count(nbytes, len(self._inbox) - waiting)
@@ -324,6 +327,7 @@ class Link(asyncio.BufferedProtocol):
             while connection.pending_bytes and not self._paused:
                 for buffer in connection.data_to_send(WRITE_BATCH_BYTES, now=time.monotonic()):
                     transport.write(buffer)
+                    self.sent_bytes += len(buffer)
             # Should there be a limit from now on, it begins with what is left.
             self._seen_bytes, self._urgent_bytes = connection.pending_bytes, 0
         if self._drain_waiters and connection.pending_bytes <= DRAINED_BYTES:
@@ -347,6 +351,7 @@ class Link(asyncio.BufferedProtocol):
                 batch = min(batch, self._urgent_bytes)
             for buffer in connection.data_to_send(batch, now=time.monotonic()):
                 transport.write(buffer)
+                self.sent_bytes += len(buffer)
                 gate.spend(len(buffer))
             self._urgent_bytes = max(0, self._urgent_bytes - (before - connection.pending_bytes))
         self._seen_bytes = connection.pending_bytes

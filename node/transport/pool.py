@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from crypto.identity import Identity, PeerId
 from crypto.keys import KeyPair
@@ -39,6 +39,21 @@ from wire.types import Address, Relayed
 
 def _ignore(*_: object) -> None:
     """What happens on a link for one message is seen by whoever opened it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Bytes that have passed, encrypted."""
+
+    sent: int = 0
+    received: int = 0
+
+    def __add__(self, other: Moved) -> Moved:
+        return Moved(self.sent + other.sent, self.received + other.received)
+
+
+def _moved(link: Link) -> Moved:
+    return Moved() if link.via is not None else Moved(link.sent_bytes, link.received_bytes)
 
 
 class _Dial:
@@ -92,6 +107,7 @@ class LinkPool:
             (identity.peer_id, KeyPair.from_seed(self._static_seed).public)
         )
         self._sockets: set[Link] = set()
+        self._ended_bytes = Moved()
         self._greeting: set[Link] = set()
         self._doorkeeper = Doorkeeper()
         self._servers: list[asyncio.Server] = []
@@ -110,6 +126,11 @@ class LinkPool:
     def links(self) -> Mapping[PeerId, Link]:
         """The link to use for each peer; a live view."""
         return self._registry
+
+    @property
+    def moved(self) -> Moved:
+        """All bytes of links until now; what a relay carries is counted once, on the link to the relay."""
+        return sum((_moved(one) for one in self._sockets), self._ended_bytes)
 
     async def listen(self, address: Address) -> Address:
         """Accept links at `address`; return where, with the port filled in. Raises `ListenError`, `PoolClosed`."""
@@ -342,6 +363,7 @@ class LinkPool:
     def _disconnected(self, link: Link) -> None:
         if link in self._sockets:
             self._sockets.remove(link)
+            self._ended_bytes += _moved(link)
             if link.inbound:
                 self._doorkeeper.leave(link.remote.ip)
 

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from node.store.checkpoint import build_manifest
 from tests.fakes import chat_folder, hosts, whole
 from tests.fakes.forgetting import forget_contacts
 from tests.fakes.hosts import Host, HostOptions
 from wire.contacts import Contact
+from wire.manifest import Manifest
 from wire.types import Sampling
 
 Swarm = Callable[..., AbstractContextManager[tuple[Contact, ...]]]
 Hosts = Callable[..., AbstractContextManager[tuple[Host, ...]]]
 Reference = Callable[..., list[int]]
+
+LAYERS = 24
+"""Of the model that hosts fetch."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,6 +49,24 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = write_tiny(tmp_path_factory.mktemp("models") / "tiny-llama", "llama", vocab_size=512)
     return chat_folder.byte_level(folder)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A llama of `LAYERS` layers in one file, with a tokenizer: 3 MB."""
+    import torch
+
+    from scripts.make_model import tiny_fields, write_model
+
+    fields = {**tiny_fields("llama"), "vocab_size": 512, "num_hidden_layers": LAYERS}
+    folder = write_model(tmp_path_factory.mktemp("models") / "deep", "llama", fields, dtype=torch.float32)
+    return chat_folder.byte_level(folder)
+
+
+@pytest.fixture(scope="session")
+def manifest(checkpoint: Path) -> Manifest:
+    """What the hub's model is, byte for byte."""
+    return build_manifest(checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,8 @@ import pytest
 from node import publishing
 from node.models_cli import PublishConfig
 from node.status import StatusLine
-from node.store.checkpoint import build_manifest
-from scripts.make_model import tiny_fields, write_model
-from tests.end_to_end.conftest import Reference
-from tests.fakes import asking, chat_folder, hosts
+from tests.end_to_end.conftest import LAYERS, Reference
+from tests.fakes import asking, hosts
 from tests.fakes.hosts import Host, HostOptions
 from tests.fakes.hub import StandInHub
 from tests.fakes.hub_machine import fresh_machine
@@ -31,22 +29,6 @@ from wire.types import LayerRange
 
 HUB = "hf:org/name"
 IDS = [3, 17, 40, 99, 120, 5, 64]
-LAYERS = 24
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A llama of 24 layers in one file: 3 MB."""
-    import torch
-
-    fields = {**tiny_fields("llama"), "vocab_size": 512, "num_hidden_layers": LAYERS}
-    folder = write_model(tmp_path_factory.mktemp("models") / "deep", "llama", fields, dtype=torch.float32)
-    return chat_folder.byte_level(folder)
-
-
-@pytest.fixture(scope="module")
-def manifest(checkpoint: Path) -> Manifest:
-    return build_manifest(checkpoint)
 
 
 @pytest.fixture

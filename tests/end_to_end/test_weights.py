@@ -16,14 +16,12 @@ from chat.errors import ModelError
 from node import paths, publishing
 from node.models_cli import PublishConfig
 from node.status import StatusLine
-from node.store.checkpoint import build_manifest
 from node.store.chunks import ChunkStore
 from node.store.hub_http import STALL_BYTES
 from node.store.hub_source import STREAMS
 from node.store.safetensors_header import read_header
-from scripts.make_model import tiny_fields, write_model
 from tests.end_to_end.conftest import Reference
-from tests.fakes import asking, chat_folder
+from tests.fakes import asking
 from tests.fakes.hosts import Host
 from tests.fakes.hub import Seen, StandInHub
 from tests.fakes.hub_machine import fresh_machine
@@ -32,25 +30,9 @@ from wire.manifest import Manifest
 pytestmark = pytest.mark.timeout(300)
 
 NAME = Path("hf:org/name")
-LAYERS = 24
 PROMPT = [3, 17, 40, 99, 120, 5, 64, 200, 31, 7, 12]
 PIECE_BYTES = 4096
 """What the hub sends at once when it is slow."""
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A llama of 24 layers in one file, with a tokenizer: 3 MB."""
-    import torch
-
-    fields = {**tiny_fields("llama"), "vocab_size": 512, "num_hidden_layers": LAYERS}
-    folder = write_model(tmp_path_factory.mktemp("models") / "deep", "llama", fields, dtype=torch.float32)
-    return chat_folder.byte_level(folder)
-
-
-@pytest.fixture(scope="module")
-def manifest(checkpoint: Path) -> Manifest:
-    return build_manifest(checkpoint)
 
 
 @pytest.fixture

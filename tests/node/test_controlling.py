@@ -21,6 +21,7 @@ from node.lifecycle.keeper import Keeper
 from node.lifecycle.wishes import SliceKey, Wish
 from node.presence import Presence
 from node.sight.ring import Ring
+from node.transport.pool import Moved
 from tests.fakes.deadline import until
 from tests.fakes.serving import ME, Table
 from tests.node.test_traffic import traffic_of
@@ -83,6 +84,7 @@ class Present:
 
     def __init__(self) -> None:
         self.pool = self
+        self.moved = Moved(11, 12)
         self.links: dict[Any, Any] = {}
 
 

@@ -33,6 +33,7 @@ class Bench:
         table = Table()
         present = Present()
         present.dht_counts = {"requests": 5, "forged": 2, "muted": 1}  # type: ignore[attr-defined]  # a fake's
+        present.dht_announced, present.dht_stored = 6, 7  # type: ignore[attr-defined]  # a fake's
         self.keeper: Any = Keeper(Hands(table), IntentFile(tmp_path / "intents.json"))
         self.parts = Parts(
             me=ME,
@@ -78,7 +79,9 @@ async def test_facts_are_those_of_the_parts(bench: Bench) -> None:
     dht = bench.seeing.dht()
     assert dht is not None
     assert (dht.contacts, dht.requests, dht.refused) == (3, 5, 3)
-    assert bench.seeing.links().round_trip_max_s is None
+    assert (dht.announced, dht.stored) == (6, 7)
+    links = bench.seeing.links()
+    assert (links.round_trip_max_s, links.sent_bytes, links.received_bytes) == (None, 11, 12)
     weights = bench.seeing.weights()
     assert weights is not None
     assert (weights.given_bytes, weights.fetched_bytes) == (0, {"hub": 0, "peer": 0})

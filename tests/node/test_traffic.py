@@ -115,4 +115,4 @@ async def test_weights_are_counted_by_where_they_come_from(tmp_path: Path) -> No
     await traffic.sharing._server.given.take(11)
     facts = traffic.weight_facts(1 << 30)
     assert (facts.given_bytes, facts.fetched_bytes) == (11, {"hub": 5, "peer": 7})
-    assert (facts.answering, facts.disk_bytes, facts.disk_limit_bytes) == (0, None, 1 << 30)
+    assert (facts.answering, facts.disk_limit_bytes) == (0, 1 << 30)

@@ -78,11 +78,14 @@ def test_what_is_no_longer_offered_is_taken_back() -> None:
         host.announcer.offer([OFFER, second])
         await host.announcer.announce()
         assert len(await host.found()) == 2
+        # Two slices, and the model in the index.
+        assert host.announcer.announced == 3
         host.announcer.offer([second])
         await host.announcer.announce()
         states = {record.layers: record.state for record in await host.found()}
         assert states == {OFFER.layers: RecordState.WITHDRAWN, second.layers: RecordState.SERVING}
         await host.announcer.withdraw()
+        assert host.announcer.announced == 0
         assert {record.state for record in await host.found()} == {RecordState.WITHDRAWN}
 
     run(main())

@@ -92,6 +92,7 @@ async def test_a_client_finds_hosts_and_nobody_takes_it_as_a_contact(start: Star
     assert [known.peer for known in client.contacts()] == [identity(1).peer_id]
     assert host.contacts() == []
     assert client.counts["requests"] > 0
+    assert (host.announced, client.announced, client.stored) == (2, 0, 0)
 
 
 async def test_both_ip_families_are_proven_and_announced(start: Start) -> None:

@@ -11,7 +11,7 @@ import uvloop
 from crypto.identity import Identity
 from node.transport.errors import AddressInUse, DialRefused, PeerHungUp, PoolClosed, TooManyLinks
 from node.transport.link import Link
-from tests.fakes.joined import small
+from tests.fakes.joined import small, step
 from tests.fakes.pools import LOOPBACK, Post, RawPeer, posts, until
 from wire import limits
 from wire.codes import Code
@@ -243,3 +243,22 @@ async def test_a_peer_that_restarts_is_linked_anew() -> None:
         assert new is not old
         assert new.peer_id == old.peer_id
         await again.close()
+
+
+async def test_bytes_are_counted_as_they_pass_those_of_ended_links_too() -> None:
+    async with posts("a", "b") as [a, b]:
+        link = await a.link_with(b)
+        link.send(step(100_000))
+        await b.notes.until(lambda: len(b.notes.messages) == 1)
+        assert 100_000 < a.moved.sent < 102_000
+        assert b.moved.received > 100_000
+        before = a.moved
+        await link.close(Code.IDLE)
+        await until(lambda: not a._sockets and not b._sockets)
+        assert a.moved.sent > before.sent
+        assert (a.moved.sent, a.moved.received) == (b.moved.received, b.moved.sent)
+        relayed = b.accept_carried(a.peer_id, LOOPBACK)
+        relayed.sent_bytes = relayed.received_bytes = 5
+        b._sockets.add(relayed)
+        assert b.moved.received == a.moved.sent
+        b._sockets.remove(relayed)
