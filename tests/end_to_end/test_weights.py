@@ -16,6 +16,7 @@ from chat.errors import ModelError
 from node import paths, publishing
 from node.models_cli import PublishConfig
 from node.status import StatusLine
+from node.store.checkpoint import build_manifest
 from node.store.chunks import ChunkStore
 from node.store.hub_http import STALL_BYTES
 from node.store.hub_source import STREAMS
