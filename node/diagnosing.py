@@ -47,7 +47,7 @@ async def run(
     if await aside(lambda: os.path.lexists(out)):
         # Told before the checks take their time; writing looks again.
         raise OutTaken(f"{out} is there already", "name another file with --out")
-    subject = doctoring.subject(config.doctor)
+    subject = await aside(lambda: doctoring.subject(config.doctor, around))
     chosen = list(made) if made is not None else checks(subject)
     if config.doctor.only:
         chosen = [one for one in chosen if one.name in config.doctor.only]

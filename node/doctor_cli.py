@@ -16,8 +16,8 @@ DOCTOR: Final = "doctor"
 DIAGNOSTICS: Final = "diagnostics"
 SUGGEST: Final = "suggest"
 CHECKS: Final = (
-    "control socket", "identity", "service", "ports", "network", "clock", "disk", "memory", "packaged model",
-    "torch build", "kernel speed",
+    "configuration", "control socket", "identity", "service", "ports", "network", "clock", "disk", "memory",
+    "packaged model", "torch build", "kernel speed",
 )  # fmt: skip
 """The names of the checks; `node.doctor.checks` makes them in this order."""
 MOST_MODELS: Final = 8
@@ -28,7 +28,8 @@ examples:
   lamella-node doctor --only ports --only disk --listen 192.0.2.10:7311
   lamella-node doctor --json          a line for each check, and one at the end
 
-Looks whether a host can work on this machine, and whether the one that runs is well. Changes nothing and
+Looks whether a host can work on this machine as it is configured by file and environment, and whether the one
+that runs is well; what is said here goes before what is configured. Changes nothing and
 sends nothing to the network. Each check has a time limit, and one that fails does not stop the others.
 
 exit codes: 0 no problem was found, 1 a problem was found, 2 wrong usage, 130 interrupted
@@ -65,6 +66,8 @@ class DoctorConfig:
 
     only: tuple[str, ...] = ()
     """Names of the checks to make; all when empty."""
+    config: Path | None = None
+    """The host's configuration file; the usual one when None."""
     identity_file: Path | None = None
     socket: Path | None = None
     listen: tuple[Address, ...] = ()
@@ -165,6 +168,7 @@ def parse_suggest(arguments: Sequence[str]) -> SuggestConfig:
 def _doctor(words: argparse.Namespace) -> DoctorConfig:
     return DoctorConfig(
         only=tuple(words.only),
+        config=words.config,
         identity_file=words.identity,
         socket=words.socket,
         listen=tuple(words.listen),
@@ -195,14 +199,20 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", default=[], choices=CHECKS, metavar="CHECK",
         help=f"make this check; may be repeated: {', '.join(CHECKS)}",
     )  # fmt: skip
-    add("--identity", type=Path, metavar="FILE", help="identity file (default: the shared one)")
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the host's configuration (default: ~/.config/lamella/node.toml)",
+    )
+    add("--identity", type=Path, metavar="FILE", help="identity file (default: what is configured)")
     add(
         "--control",
         "--socket",
         dest="socket",
         type=Path,
         metavar="PATH",
-        help="the host's socket (default: in this user's runtime folder)",
+        help="the host's socket (default: what is configured, else in this user's runtime folder)",
     )
     add(
         "--listen", type=command_line.address, action="append", default=[], metavar="IP:PORT",

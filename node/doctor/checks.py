@@ -5,14 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from node import paths
-from node.doctor import clock, computing, disk, host, identity, memory, network, packaged, ports, standing
+from node.doctor import (
+    clock,
+    computing,
+    configuration,
+    disk,
+    host,
+    identity,
+    memory,
+    network,
+    packaged,
+    ports,
+    standing,
+)
 from node.doctor.finding import Check
 from node.doctor.host import Host
+from node.errors import NodeError
 from node.service.installing import Service
 from node.service.programs import Programs
 from wire.types import Address
+
+UNCONFIGURED: Final = "nothing is configured: the defaults hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +45,10 @@ class Subject:
     disk_bytes: int | None = None
     memory_bytes: int | None = None
     threads: int | None = None
+    said: str = UNCONFIGURED
+    """What configures the host, in words."""
+    trouble: NodeError | None = None
+    """Why that cannot be used."""
 
     @classmethod
     def usual(cls) -> Subject:
@@ -46,6 +66,7 @@ def checks(subject: Subject, programs: Programs | None = None) -> list[Check]:
     running = Host(subject.socket)
     service = Service(ask, config=subject.config)
     made = (
+        Check(name="configuration", look=partial(configuration.look, subject.said, subject.trouble)),
         Check(name="control socket", look=partial(host.look, running), timeout_s=20.0),
         Check(name="identity", look=partial(identity.look, subject.identity_file)),
         Check(name="service", look=partial(standing.look, service), timeout_s=20.0),

@@ -54,7 +54,7 @@ async def look(listen: Sequence[Address], host: Host, attempt: Try | None = None
     for address in wanted:
         if address.port not in ours:
             taken += await aside(partial(attempt, address))
-    shown = ", ".join(str(one) for one in wanted)
+    shown = ", ".join(str(one) if one.port else f"any port of {one.ip}" for one in wanted)
     facts = {
         "addresses": [str(one) for one in wanted],
         "ours": sorted(ours),

@@ -30,9 +30,11 @@ def test_nothing_said_means_everything_as_usual() -> None:
 
 
 def test_every_option_has_its_value() -> None:
-    words = "--only ports --only disk --identity key --socket s --listen 127.0.0.1:1 --disk 1G --memory 2G --threads 3"
+    words = "--only ports --only disk --config c --identity key --socket s --listen 127.0.0.1:1 --disk 1G"
+    words += " --memory 2G --threads 3"
     doctor = DoctorConfig(
         only=("ports", "disk"),
+        config=Path("c"),
         identity_file=Path("key"),
         socket=Path("s"),
         listen=(Address("127.0.0.1", 1),),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from node import doctoring
+from node.doctor.checks import UNCONFIGURED
 from node.doctor.finding import Check, Finding, ok, problem, warning
 from node.doctor_cli import parse_doctor
 from node.status import StatusLine
@@ -79,3 +80,32 @@ def test_the_subject_is_what_was_said_and_else_the_usual(home: Path) -> None:
     assert found.weights == home / ".local/share/lamella/weights"
     assert found.config == home / ".config"
     assert doctoring.subject(parse_doctor([])).identity_file == home / ".local/share/lamella/identity"
+
+
+def test_the_host_is_looked_at_as_it_is_configured(home: Path) -> None:
+    file = home / ".config/lamella/node.toml"
+    assert (doctoring.subject(parse_doctor([]), {}).said, file.exists()) == (UNCONFIGURED, False)
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        'control = "/run/c"\nlisten = ["127.0.0.1:9"]\ndisk = "5K"\nidentity = "/key"\nthreads = 1\n'
+    )
+    found = doctoring.subject(parse_doctor(["--threads", "2"]), {"LAMELLA_NODE_DISK": "6K"})
+    assert (found.socket, found.identity_file, found.disk_bytes, found.threads) == (
+        Path("/run/c"),
+        Path("/key"),
+        6144,
+        2,
+    )
+    assert [str(one) for one in found.listen] == ["127.0.0.1:9"]
+    assert found.said == f"what is said in {file}, LAMELLA_NODE_DISK can be used"
+    assert found.trouble is None
+
+
+def test_a_configuration_that_cannot_be_used_is_found_and_the_rest_looked_at(home: Path) -> None:
+    other = home / "other.toml"
+    other.write_text('dsk = "5K"\n')
+    found = doctoring.subject(parse_doctor(["--config", str(other)]), {})
+    assert found.trouble is not None and "no key 'dsk'" in str(found.trouble)
+    assert found.identity_file == home / ".local/share/lamella/identity"
+    missing = doctoring.subject(parse_doctor(["--config", str(home / "none")]), {})
+    assert missing.trouble is not None and "there is no configuration file" in str(missing.trouble)
