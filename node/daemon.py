@@ -120,7 +120,7 @@ async def run(
         async with (
             keeper,
             _controlled(config, controlling),
-            kept_up(parts, controlling, reporting, read) as upkeep,
+            kept_up(parts, controlling, reporting, read, on_failure=stop.set) as upkeep,
         ):
             _on_signals(stop, now, None if read is None else upkeep)
             # Ports that are taken should be told before a model is loaded.

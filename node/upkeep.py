@@ -55,14 +55,21 @@ class Upkeep:
 
 @asynccontextmanager
 async def kept_up(
-    parts: Parts, controlling: Controlling, reporting: Reporting, read: Callable[[], NodeConfig] | None
+    parts: Parts,
+    controlling: Controlling,
+    reporting: Reporting,
+    read: Callable[[], NodeConfig] | None,
+    *,
+    on_failure: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Upkeep]:
     """Keep all of it up while the host runs.
 
     Args:
         read: reads the configuration again; None where there is none.
+        on_failure: called when a part of this fails too often, which is raised at the end.
+
     Raises:
-        NodeError: the port for figures cannot be opened.
+        NodeError: the port for figures cannot be opened, or a part failed too often.
     """
     logs, notifier = reporting.logs, reporting.notifier
     watch = Watch(parts.host.compute, loading=lambda: _is_loading(parts))
@@ -90,6 +97,12 @@ async def kept_up(
             ]
         ).run()
     )
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            on_failure()
+
+    running.add_done_callback(ended)
     pages = None
     try:
         if parts.config.metrics is not None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from node import upkeep as module
 from node.changes import Changes
 from node.manners.hours import Hours
 from node.service.notify import Notifier
 from node.settings import RELOADABLE
+from node.sight.watch import Watch
+from node.supervising import PartGaveUp, RestartTerms, Supervisor
 from node.upkeep import Reporting, _appliers, _terms, kept_up
 from tests.fakes.deadline import until
 from tests.node.test_seeing import Bench
@@ -110,3 +115,22 @@ async def test_systemd_is_told_what_the_host_does_whenever_that_changes(bench: B
             await until(lambda: said("serves m 0:2"))
             assert upkeep.sentence().startswith("serves m 0:2")
             upkeep.notifier.close()
+
+
+async def test_a_part_that_fails_too_often_is_told_and_raised_at_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: object) -> None:
+        raise RuntimeError("x")
+
+    monkeypatch.setattr(Watch, "run", broken)
+    monkeypatch.setattr(module, "Supervisor", partial(Supervisor, terms=RestartTerms(failures=1)))
+    failed = asyncio.Event()
+    with pytest.raises(PartGaveUp, match="watch failed 1 times"):
+        async with kept_up(bench.parts, bench.commands, reporting(bench), None, on_failure=failed.set):
+            await asyncio.wait_for(failed.wait(), 20)
+    failed.clear()
+    monkeypatch.undo()
+    async with kept_up(bench.parts, bench.commands, reporting(bench), None, on_failure=failed.set):
+        await asyncio.sleep(0)
+    assert not failed.is_set()
