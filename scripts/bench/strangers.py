@@ -19,6 +19,7 @@ from node.transport.pool import LinkPool
 from scripts.bench.forked import Tell
 from wire import limits
 from wire.contacts import Contact
+from wire.errors import IllegalState
 from wire.messages.base import Message
 from wire.messages.hosting import Describe, Hosting, Offer
 from wire.messages.session import Close, Delivery, Open, Ready, Refused
@@ -181,6 +182,6 @@ async def _wedge(contact: Contact) -> int:
             asked += _FLOOD_AT_ONCE + 1
             await asyncio.wait_for(link.drain(), _FLOOD_S)
             await asyncio.sleep(0)
-    except (NodeError, TimeoutError):
+    except (NodeError, IllegalState, TimeoutError):
         pass  # the host has had enough, or reads no more
     return asked
