@@ -26,7 +26,7 @@ from node.slices.kernels.linear import FEW_TOKENS
 NAME: Final = "lamella_recording"
 MOST_TOKENS: Final = min(FEW_TOKENS.values())
 """Recordings hold the kernels for few tokens."""
-_TRIED: Final = (2, 1, 5)
+_TRIED: Final = (2, 1, 5) if MOST_TOKENS > 1 else (1,)
 """Tokens in the inputs that a recording is compared on; it is made with the first."""
 _NOT_USED: Final = ("position_ids", "cache_position")
 """Tensors that layers hand to an attention function, and that none of ours looks at."""

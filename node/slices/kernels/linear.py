@@ -106,7 +106,8 @@ class DenseLinear(CountedLinear):
 
     def few(self, x: torch.Tensor) -> torch.Tensor:
         """See `CountedLinear.few`."""
-        if x.shape[0] == 1 and not is_recording():
+        # Where one token alone is few a recording is of one token; elsewhere it must not hold the kernel for one.
+        if self.few_tokens == 1 or (not is_recording() and x.shape[0] == 1):
             return torch.mv(self.stored, x[0]).unsqueeze(0)
         return functional.linear(x, self.stored)
 

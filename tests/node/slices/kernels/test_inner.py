@@ -27,9 +27,10 @@ def loaded(folder: Path, start: int, end: int, dtype: str = "bfloat16", *, ends:
 @pytest.mark.parametrize("family", ["llama", "qwen3_moe", "gemma3_text", "deepseek_v3"])
 def test_what_is_not_packed_is_widened_and_the_embedding_stays(tmp_path: Path, family: str) -> None:
     held = loaded(write_tiny(tmp_path, family, dtype=torch.bfloat16), 0, 5, ends=True)
-    tables = [one for one in held._model.modules() if isinstance(one, nn.Embedding)]
-    assert all(one.weight.dtype is torch.bfloat16 for one in tables)
-    kept = {id(one.weight) for one in tables}
+    # Matrices stay as they are stored: in a packed layout, or as parameters where bfloat16 is multiplied in hardware.
+    whole = [one for one in held._model.modules() if isinstance(one, nn.Embedding | DenseLinear)]
+    assert all(one.weight.dtype is torch.bfloat16 for one in whole)
+    kept = {id(one.weight) for one in whole}
     others = [one for one in held._model.parameters() if id(one) not in kept and one.is_floating_point()]
     assert {one.dtype for one in others} == {torch.float32}
 
