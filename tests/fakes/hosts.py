@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -129,7 +129,9 @@ class Program:
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to this process, if it still runs."""
         if self.running:
-            os.kill(self.pid, number)
+            # It may end, and be waited for by the server that forked it, between the two.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Wait until it has ended and all its words are read; returns the exit code, negative for a signal."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -326,15 +327,20 @@ def test_whatever_sources_do_a_fetch_ends_and_loses_nothing(data: st.DataObject)
             assert all(sources[read.source].holds(one) for one in read.batch)
             under_way.append(read)
         cancel(schedule.overdue(now))
-        looks: bool = data.draw(st.booleans())
-        if checking and looks:
+        looks = checking and (not under_way or data.draw(st.booleans()))
+        if looks:
             chunk = checking[0]
             sender = schedule._arrived[schedule._numbers[chunk.digest, chunk.size]]
             judge(chunk, right=(honest and sender == 0) or data.draw(st.integers(0, 9)) > 0)
             continue
-        if not under_way or data.draw(st.integers(0, 9)) == 0:
+        # An honest source may be late, but not by so much that anybody would give it up.
+        patience = min(
+            (one.since + 20.0 for one in under_way if honest and one.source == 0), default=math.inf
+        )
+        waits = not under_way or data.draw(st.integers(0, 9)) == 0
+        if waits and now < patience:
             wake = schedule.next_wake(now)
-            now = max(now + 0.05, wake if wake is not None and not checking else now)
+            now = min(patience, max(now + 0.05, wake if wake is not None and not checking else now))
             continue
         read = data.draw(st.sampled_from(under_way))
         good = honest and read.source == 0
