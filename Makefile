@@ -1,7 +1,7 @@
 # Every target makes or renews the environment first; that costs nothing when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help env check fmt test endurance crash soak swarm bench docs
+.PHONY: help env check fmt test explore endurance crash soak swarm bench docs
 BIN := .venv/bin
 
 help: ## this list
@@ -19,6 +19,9 @@ fmt: env ## format and mend what can be mended by machine
 
 test: env ## the tests alone; make test ARGS="tests/wire -x"
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+explore: env ## properties with examples drawn anew each time; make explore ARGS="tests/simulation"
+	@$(BIN)/python -m pytest -q --hypothesis-profile explore $(or $(ARGS),$(shell grep -rl "from hypothesis" tests --include='test_*.py'))
 
 endurance: env ## the tests that take minutes: kills at many moments
 	@$(BIN)/python -m pytest -q -m endurance --timeout 1800 $(ARGS)

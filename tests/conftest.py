@@ -8,7 +8,9 @@ import signal
 import pytest
 from hypothesis import settings
 
-settings.register_profile("lamella", deadline=None)
+# The same examples each time, so that a change is judged by what it changes; `make explore` looks for others.
+settings.register_profile("lamella", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("lamella")
 
 # Programs that tests start speak with nobody on the local network, unless a test says so.

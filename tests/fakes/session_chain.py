@@ -97,6 +97,8 @@ class Host:
                     self.work.append(event)
                 case Ended():
                     self.work.clear()
+                    # What the machine has not dropped by itself is seen.
+                    self.held = {one.step for one in self.machine._held}
 
     def begin(self) -> None:
         """Take the next event: make a cut, or compute a step into the cache."""
