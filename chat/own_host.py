@@ -54,7 +54,7 @@ class OwnHost:
         """
         while True:
             try:
-                async with connected(self._socket or own_socket.named()) as client:
+                async with connected(await self._where()) as client:
                     while True:
                         told(await _look(client))
                         await asyncio.sleep(self._every_s)
@@ -73,9 +73,12 @@ class OwnHost:
         Raises:
             NodeError: it did not, or could not be asked.
         """
-        async with connected(self._socket or own_socket.named()) as client:
+        async with connected(await self._where()) as client:
             result: object = await client.call(command, arguments, told=told)
             return result
+
+    async def _where(self) -> Path | None:
+        return self._socket or await asyncio.to_thread(own_socket.named)
 
 
 async def _look(client: ControlClient) -> Seen:

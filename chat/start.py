@@ -1,15 +1,10 @@
-"""Begins `lamella`: who gives up while its parts are still read ends it as later, without a word."""
+"""Begins `lamella`; see `node.start`."""
 
-import sys
 from typing import NoReturn
 
-_INTERRUPTED = 130
+from node.start import begin
 
 
 def main() -> NoReturn:
-    """Run `lamella` and end the process with its exit code."""
-    try:
-        from chat import __main__ as program
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
-    program.main()
+    """Run `lamella`."""
+    begin("chat")

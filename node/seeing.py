@@ -61,7 +61,7 @@ class Seeing:
     def links(self) -> LinkFacts:
         """Links to peers."""
         pool = self._parts.presence.pool
-        links = list(pool.links.values())
+        links, moved = list(pool.links.values()), pool.moved
         trips = [one.round_trip_s for one in links if one.round_trip_s]
         kinds = Counter(
             ("inbound" if one.inbound else "outbound", "direct" if one.via is None else "relayed")
@@ -71,8 +71,8 @@ class Seeing:
             open=kinds,
             round_trip_median_s=median(trips) if trips else None,
             round_trip_max_s=max(trips, default=None),
-            sent_bytes=pool.moved.sent,
-            received_bytes=pool.moved.received,
+            sent_bytes=moved.sent,
+            received_bytes=moved.received,
         )
 
     def dht(self) -> DhtFacts | None:
